@@ -1,0 +1,110 @@
+-- Tables that grow for ever are partitioned by month of their event time, so that a month can leave
+-- by a detach instead of a million deletes. Partitions inherit neither policies nor grants: they get
+-- row level security switched on and nothing else, and nobody has rights on one.
+
+set local role agentbooks_owner;
+
+create function ops.month_partition_name(parent regclass, month_start date) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select c.relname || '_' || to_char(month_start, '"y"YYYY"m"MM')
+    from pg_class as c
+    where c.oid = parent
+);
+
+comment on function ops.month_partition_name (regclass, date) is
+'Name of the partition that holds a month, such as spans_y2026m02; month_start is its first day.';
+
+create function ops.create_month_partitions(parent regclass, first_day date, last_day date)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set client_min_messages = warning
+as $function$
+declare
+    parent_schema text;
+    time_column text;
+    column_names text;
+    default_partition regclass;
+    month_start date;
+    partition_name text;
+    created int := 0;
+begin
+    if first_day is null or last_day is null or first_day > last_day
+        or first_day < date '2000-01-01' or last_day >= date '2100-01-01' then
+        raise exception 'create_month_partitions: % to % is not a period between 2000 and 2099',
+            first_day, last_day
+            using errcode = 'invalid_parameter_value';
+    end if;
+
+    select n.nspname, a.attname, nullif(p.partdefid, 0)::regclass
+    into parent_schema, time_column, default_partition
+    from pg_partitioned_table as p
+    join pg_class as c on c.oid = p.partrelid
+    join pg_namespace as n on n.oid = c.relnamespace
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum = p.partattrs[0]
+    where p.partrelid = parent and p.partstrat = 'r' and c.relowner = current_user::regrole;
+
+    if time_column is null then
+        raise exception 'create_month_partitions: % is not a table of agentbooks partitioned by time', parent
+            using errcode = 'wrong_object_type';
+    end if;
+
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+    into column_names
+    from pg_attribute as a
+    where a.attrelid = parent and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+
+    for month_start in
+        select m::date
+        from generate_series(
+            date_trunc('month', first_day::timestamp), last_day::timestamp, interval '1 month'
+        ) as m
+    loop
+        partition_name := ops.month_partition_name(parent, month_start);
+        continue when to_regclass(format('%I.%I', parent_schema, partition_name)) is not null;
+
+        -- Two callers may want the same month: the second one waits here, then finds it made.
+        perform pg_advisory_xact_lock(hashtext('ops.create_month_partitions'), parent::oid::int);
+        continue when to_regclass(format('%I.%I', parent_schema, partition_name)) is not null;
+
+        execute format(
+            'create table %I.%I (like %s including all)', parent_schema, partition_name, parent
+        );
+        execute format('alter table %I.%I enable row level security', parent_schema, partition_name);
+
+        -- Rows of this month that came before their partition wait in the default partition, and
+        -- PostgreSQL refuses the new partition as long as they are there.
+        if default_partition is not null then
+            execute format(
+                'with moved as (delete from %1$s where %2$I >= %3$L and %2$I < %4$L returning %5$s) '
+                'insert into %6$I.%7$I (%5$s) select %5$s from moved',
+                default_partition, time_column,
+                month_start::timestamptz, (month_start + interval '1 month')::timestamptz,
+                column_names, parent_schema, partition_name
+            );
+        end if;
+
+        execute format(
+            'alter table %s attach partition %I.%I for values from (%L) to (%L)',
+            parent, parent_schema, partition_name,
+            month_start::timestamptz, (month_start + interval '1 month')::timestamptz
+        );
+        created := created + 1;
+    end loop;
+
+    return created;
+end
+$function$;
+
+comment on function ops.create_month_partitions (regclass, date, date) is
+'Makes the monthly partitions of a table for all UTC months from first_day to last_day, moving rows '
+'that wait in its default partition; returns how many it made. Safe to call again and concurrently.';
+
+revoke all on function ops.create_month_partitions (regclass, date, date) from public;
+grant execute on function ops.create_month_partitions (regclass, date, date) to
+    agentbooks_loader, agentbooks_retention, service_role;

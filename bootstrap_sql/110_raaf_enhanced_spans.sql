@@ -1,0 +1,221 @@
+-- What an agent's span saw and said: a change of its own, as it was in the source. Its revert keeps
+-- the data of these columns aside, and this file brings it back.
+
+set local role agentbooks_owner;
+
+-- CHECK functions are bound when they are created, so that they need no search_path of their own.
+-- With one they could not be inlined and would cost five times as much on every insert.
+
+create function raaf.is_prompt_data(document jsonb) returns boolean
+language sql
+immutable
+parallel safe
+return coalesce(
+    document = '{}'
+    or jsonb_typeof(document) = 'object'
+    and not document @? '$ ? (
+        !(@.text.type() == "string")
+        || exists(@.template.type() ? (@ != "string" && @ != "null"))
+        || exists(@.variables.type() ? (@ != "object" && @ != "null"))
+        || exists(@.model.type() ? (@ != "string" && @ != "null"))
+        || exists(@.temperature.type() ? (@ != "number" && @ != "null"))
+        || exists(@.max_tokens.type() ? (@ != "number" && @ != "null"))
+    )',
+    false
+);
+
+comment on function raaf.is_prompt_data (jsonb) is
+'Whether a value is {text, template, variables, model, temperature, max_tokens} with text a string '
+'and the others of their type, null or absent. {} is: Rails writes it for "not captured".';
+
+create function raaf.is_span_context(document jsonb) returns boolean
+language sql
+immutable
+parallel safe
+return coalesce(
+    document = '{}'
+    or jsonb_typeof(document) = 'object'
+    and not document @? '$ ? (
+        !(@.data.type() == "object" || @.data.type() == "array")
+        || exists(@.schema.type() ? (@ != "object" && @ != "null"))
+        || exists(@.validation_results.type() ? (@ != "array" && @ != "null"))
+        || exists(@.transformations.type() ? (@ != "array" && @ != "null"))
+    )'
+    and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*] ? (
+        !(@.field.type() == "string" && @.status.type() == "string")
+        || exists(@.message.type() ? (@ != "string" && @ != "null"))
+    )'
+    and not document @? '$ ? (@.transformations.type() == "array").transformations[*] ? (
+        !(@.step.type() == "string")
+        || exists(@.duration_ms.type() ? (@ != "number" && @ != "null"))
+        || exists(@.records_processed.type() ? (@ != "number" && @ != "null"))
+        || exists(@.insights_generated.type() ? (@ != "number" && @ != "null"))
+    )'
+    and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*].type()
+        ? (@ != "object")'
+    and not document @? '$ ? (@.transformations.type() == "array").transformations[*].type()
+        ? (@ != "object")',
+    false
+);
+
+comment on function raaf.is_span_context (jsonb) is
+'Whether a value is {data, schema, validation_results[{field, status, message}], '
+'transformations[{step, duration_ms, records_processed, insights_generated}]} with data an object or '
+'array and the others of their type, null or absent. {} is: Rails writes it for "not captured".';
+
+create function raaf.is_chat_messages(document jsonb) returns boolean
+language sql
+immutable
+parallel safe
+return coalesce(
+    jsonb_typeof(document) = 'array'
+    and not document @? '$[*].type() ? (@ != "object")'
+    and not document @? '$[*] ? (
+        !(@.role.type() == "string" && @.role like_regex "^(system|user|assistant|tool)$")
+        || !(
+            @.content.type() == "string"
+            || @.content.type() == "array"
+            || @.content.type() == "object"
+            || @.content.type() == "null" && @.role == "assistant"
+        )
+        || exists(@.timestamp.type() ? (@ != "string" && @ != "null"))
+    )',
+    false
+);
+
+comment on function raaf.is_chat_messages (jsonb) is
+'Whether a value is an array of {role, content, timestamp}: role system, user, assistant or tool; '
+'content text, parts or structure, null only for an assistant who merely calls tools.';
+
+create function raaf.is_execution_metadata(document jsonb) returns boolean
+language sql
+immutable
+parallel safe
+return coalesce(
+    jsonb_typeof(document) = 'object'
+    and not document @? '$ ? (
+        exists(@.agent_class.type() ? (@ != "string" && @ != "null"))
+        || exists(@.agent_version.type() ? (@ != "string" && @ != "null"))
+        || exists(@.start_time.type() ? (@ != "string" && @ != "null"))
+        || exists(@.end_time.type() ? (@ != "string" && @ != "null"))
+        || exists(@.duration_ms.type() ? (@ != "number" && @ != "null"))
+        || exists(@.memory_usage_mb.type() ? (@ != "number" && @ != "null"))
+        || exists(@.cpu_time_ms.type() ? (@ != "number" && @ != "null"))
+        || exists(@.retry_count.type() ? (@ != "number" && @ != "null"))
+        || exists(@.error_info.type() ? (@ != "object" && @ != "null"))
+        || exists(@.tools_used.type() ? (@ != "array" && @ != "null"))
+        || exists(@.handoffs.type() ? (@ != "array" && @ != "null"))
+    )'
+    and not document @? '$ ? (@.tools_used.type() == "array").tools_used[*].type()
+        ? (@ != "string")'
+    and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*].type() ? (@ != "object")'
+    and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*] ? (
+        !(@.from_agent.type() == "string" && @.to_agent.type() == "string")
+        || exists(@.timestamp.type() ? (@ != "string" && @ != "null"))
+    )',
+    false
+);
+
+comment on function raaf.is_execution_metadata (jsonb) is
+'Whether a value is {agent_class, agent_version, start_time, end_time, duration_ms, memory_usage_mb, '
+'cpu_time_ms, tools_used[text], handoffs[{from_agent, to_agent, timestamp}], error_info, '
+'retry_count}, each of its type, null or absent. {} is.';
+
+revoke all on function raaf.is_prompt_data (jsonb) from public;
+revoke all on function raaf.is_span_context (jsonb) from public;
+revoke all on function raaf.is_chat_messages (jsonb) from public;
+revoke all on function raaf.is_execution_metadata (jsonb) from public;
+grant execute on function raaf.is_prompt_data (jsonb) to agentbooks_loader, service_role;
+grant execute on function raaf.is_span_context (jsonb) to agentbooks_loader, service_role;
+grant execute on function raaf.is_chat_messages (jsonb) to agentbooks_loader, service_role;
+grant execute on function raaf.is_execution_metadata (jsonb) to agentbooks_loader, service_role;
+
+
+alter table raaf.raaf_tracing_spans
+add column agent_name varchar(255),
+add column prompt_data jsonb,
+add column input_context jsonb,
+add column output_context jsonb,
+add column chat_messages jsonb,
+add column execution_metadata jsonb;
+
+-- No trigger stands on the spans yet, so that rows keep their change_id and updated_at.
+do $restore$
+begin
+    if to_regclass('raaf.enhanced_span_columns_kept') is not null then
+        update raaf.raaf_tracing_spans as spans
+        set agent_name = kept.agent_name,
+            prompt_data = kept.prompt_data,
+            input_context = kept.input_context,
+            output_context = kept.output_context,
+            chat_messages = kept.chat_messages,
+            execution_metadata = kept.execution_metadata
+        from raaf.enhanced_span_columns_kept as kept
+        where spans.trace_id = kept.trace_id
+            and spans.span_id = kept.span_id
+            and spans.start_time = kept.start_time;
+
+        drop table raaf.enhanced_span_columns_kept;
+    end if;
+end
+$restore$;
+
+-- Agents' spans that were written while there was no such column.
+update raaf.raaf_tracing_spans as spans
+set agent_name = coalesce(
+    nullif(btrim(left(spans.span_attributes ->> 'agent.name', 255)), ''),
+    nullif(btrim(left(spans.span_attributes #>> '{agent,name}', 255)), ''),
+    nullif(btrim(spans.name), ''),
+    'unknown'
+)
+where spans.kind = 'agent' and btrim(coalesce(spans.agent_name, '')) = '';
+
+alter table raaf.raaf_tracing_spans
+add constraint check_agent_name_for_agent_spans
+check (kind <> 'agent' or btrim(coalesce(agent_name, '')) <> ''),
+add constraint check_valid_prompt_data
+check (prompt_data is null or raaf.is_prompt_data(prompt_data)),
+add constraint check_valid_input_context
+check (input_context is null or raaf.is_span_context(input_context)),
+add constraint check_valid_output_context
+check (output_context is null or raaf.is_span_context(output_context)),
+add constraint check_valid_chat_messages
+check (chat_messages is null or raaf.is_chat_messages(chat_messages)),
+add constraint check_valid_execution_metadata
+check (execution_metadata is null or raaf.is_execution_metadata(execution_metadata));
+
+-- An agent's spans, newest first.
+create index idx_raaf_tracing_spans_agent_time
+on raaf.raaf_tracing_spans (agent_name, start_time desc) where agent_name is not null;
+-- Spans of an agent's class.
+create index idx_raaf_tracing_spans_agent_class
+on raaf.raaf_tracing_spans ((execution_metadata ->> 'agent_class'))
+where execution_metadata is not null;
+-- Containment in what an agent was given: @>.
+create index idx_raaf_tracing_spans_input_context
+on raaf.raaf_tracing_spans using gin (input_context jsonb_path_ops);
+-- Containment in what an agent produced: @>.
+create index idx_raaf_tracing_spans_output_context
+on raaf.raaf_tracing_spans using gin (output_context jsonb_path_ops);
+-- Containment in a conversation, such as its roles: @>.
+create index idx_raaf_tracing_spans_chat_messages
+on raaf.raaf_tracing_spans using gin (chat_messages jsonb_path_ops);
+
+comment on column raaf.raaf_tracing_spans.agent_name is
+'Agent that ran; never blank where kind is agent. Null: the span is no agent''s own.';
+comment on column raaf.raaf_tracing_spans.prompt_data is
+'Object {text, template, variables, model, temperature, max_tokens}, text required. Null and {}: not '
+'captured. Personal data.';
+comment on column raaf.raaf_tracing_spans.input_context is
+'Object {data, schema, validation_results[{field, status, message}]}, data required. Null and {}: '
+'not captured. Personal data.';
+comment on column raaf.raaf_tracing_spans.output_context is
+'Object {data, schema, transformations[{step, duration_ms, records_processed, insights_generated}]}, '
+'data required. Null and {}: not captured. Personal data.';
+comment on column raaf.raaf_tracing_spans.chat_messages is
+'Array of {role, content, timestamp}, role and content required. Null and []: not captured. Personal '
+'data.';
+comment on column raaf.raaf_tracing_spans.execution_metadata is
+'Object {agent_class, agent_version, start_time, end_time, duration_ms, memory_usage_mb, '
+'cpu_time_ms, tools_used[], handoffs[{from_agent, to_agent, timestamp}], error_info, retry_count}. '
+'Null and {}: not captured. Its times are text and its duration a copy: use the columns.';

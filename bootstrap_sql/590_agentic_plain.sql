@@ -1,0 +1,102 @@
+-- What only a single PostgreSQL can do: triggers, and a key that sets null. On Citus this file is
+-- left out, and writers do for themselves what the triggers do here.
+
+set local role agentbooks_owner;
+
+alter table agentic.agent_sessions
+add constraint agent_sessions_user_id_fkey
+foreign key (user_id) references agentic.users on delete set null;
+
+-- The change stamp of the refresh.
+create trigger users_updated before update on agentic.users
+for each row execute function ops.stamp_change();
+
+create trigger agents_updated before update on agentic.agents
+for each row execute function ops.stamp_change_and_update();
+
+create trigger agent_sessions_updated before update on agentic.agent_sessions
+for each row execute function ops.stamp_change();
+
+create trigger agent_decisions_updated before update on agentic.agent_decisions
+for each row execute function ops.stamp_change();
+
+create trigger trust_metrics_updated before update on agentic.trust_metrics
+for each row execute function ops.stamp_change();
+
+create trigger conversation_history_updated before update on agentic.conversation_history
+for each row execute function ops.stamp_change();
+
+create trigger agent_knowledge_updated before update on agentic.agent_knowledge
+for each row execute function ops.stamp_change();
+
+-- Two writers who have read the same version cannot both write: the second finds it raised.
+create function agentic.require_next_version() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if new.version <> old.version + 1 then
+        raise exception '% %: version % expected, % given',
+            tg_table_name, to_jsonb(old) ->> tg_argv[0], old.version + 1, new.version
+            using errcode = 'AB409', hint = 'Somebody else has written it: read it again, then retry.';
+    end if;
+    return new;
+end
+$function$;
+
+comment on function agentic.require_next_version () is
+'Trigger: refuses an update that does not raise version by one (AB409). Its argument names the key.';
+
+create trigger agents_version before update on agentic.agents
+for each row execute function agentic.require_next_version('agent_id');
+
+-- At depth 0 only: the key that takes an erased user out of a session has read no version.
+create trigger agent_sessions_version before update on agentic.agent_sessions
+for each row when (pg_trigger_depth() = 0)
+execute function agentic.require_next_version('session_id');
+
+-- By the row's own time, so that history can be loaded after its session has ended. Takes no lock: a
+-- row on its way while the session is being ended is let in.
+create function agentic.refuse_after_session_end() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if exists (
+        select from agentic.agent_sessions as s
+        where s.session_id = new.session_id
+            and (
+                s.ended_at < new.created_at
+                or (s.ended_at is null and s.session_state in ('completed', 'terminated'))
+            )
+    ) then
+        raise exception '%: session % has ended before %',
+            tg_argv[0], new.session_id, new.created_at
+            using errcode = 'AB410', hint = 'Begin a new session.';
+    end if;
+    return new;
+end
+$function$;
+
+comment on function agentic.refuse_after_session_end () is
+'Trigger: refuses a row that is later than the end of its session (AB410), or any when that end is '
+'unknown. Its argument names the table, which a partition would not.';
+
+create trigger agent_decisions_session_open before insert on agentic.agent_decisions
+for each row execute function agentic.refuse_after_session_end('agent_decisions');
+
+create trigger conversation_history_session_open before insert on agentic.conversation_history
+for each row execute function agentic.refuse_after_session_end('conversation_history');
+
+-- The audit log: each row into its chain, and no way back.
+create trigger agent_audit_log_chain before insert on agentic.agent_audit_log
+for each row execute function agentic.chain_audit_entry();
+
+create trigger agent_audit_log_keep_rows before update or delete on agentic.agent_audit_log
+for each row execute function agentic.refuse_audit_change();
+
+create trigger agent_audit_log_keep before delete or truncate on agentic.agent_audit_log
+for each statement execute function agentic.refuse_audit_change();
+
+revoke all on function agentic.require_next_version () from public;
+revoke all on function agentic.refuse_after_session_end () from public;

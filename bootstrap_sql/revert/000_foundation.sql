@@ -1,0 +1,11 @@
+-- The roles stay: they belong to the whole server, where other databases may use them.
+
+drop table ops.schema_versions;
+drop schema ops;
+
+do $roles$
+begin
+    execute format('revoke create on database %I from agentbooks_owner', current_database());
+    execute format('revoke create on database %I from agentbooks_refresher', current_database());
+end
+$roles$;

@@ -1,0 +1,2 @@
+drop table ops.rejected_records;
+drop table ops.loaded_runs;

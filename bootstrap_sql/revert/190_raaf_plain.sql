@@ -1,0 +1,3 @@
+drop trigger raaf_tracing_span_replays_updated on raaf.raaf_tracing_span_replays;
+drop trigger raaf_tracing_spans_updated on raaf.raaf_tracing_spans;
+drop trigger raaf_tracing_traces_updated on raaf.raaf_tracing_traces;

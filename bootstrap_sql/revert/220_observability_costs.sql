@@ -1,0 +1,3 @@
+drop table observability.usage_logs;
+drop table observability.cost_aggregations;
+drop table observability.cost_records;

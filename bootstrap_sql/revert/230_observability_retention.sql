@@ -1,0 +1,1 @@
+drop function observability.cleanup_old_traces (int, int);

@@ -1,0 +1,20 @@
+drop trigger trg_endpoint_calls_updated_at on traceability.endpoint_calls;
+drop trigger trg_hook_executions_updated_at on traceability.hook_executions;
+drop trigger trg_agent_routing_decisions_updated_at on traceability.agent_routing_decisions;
+drop trigger trg_execution_traces_updated_at on traceability.execution_traces;
+drop trigger trg_error_patterns_updated_at on traceability.error_patterns;
+drop trigger trg_agent_chaining_patterns_updated_at on traceability.agent_chaining_patterns;
+drop trigger trg_pattern_usage_log_updated_at on traceability.pattern_usage_log;
+drop trigger trg_success_patterns_updated_at on traceability.success_patterns;
+drop function traceability.set_updated_at ();
+
+drop policy pattern_usage_log_read on traceability.pattern_usage_log;
+drop policy endpoint_calls_read on traceability.endpoint_calls;
+drop policy hook_executions_read on traceability.hook_executions;
+drop policy agent_routing_decisions_read on traceability.agent_routing_decisions;
+
+alter table traceability.agent_routing_decisions
+drop constraint agent_routing_decisions_pattern_id_fkey;
+
+alter table traceability.execution_traces
+drop constraint execution_traces_correlation_id_key;

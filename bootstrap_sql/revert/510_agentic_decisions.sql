@@ -1,0 +1,2 @@
+drop table agentic.trust_metrics;
+drop table agentic.agent_decisions;

@@ -1,0 +1,1 @@
+drop table agentic.agent_knowledge;

@@ -1,0 +1,17 @@
+drop trigger agent_audit_log_keep on agentic.agent_audit_log;
+drop trigger agent_audit_log_keep_rows on agentic.agent_audit_log;
+drop trigger agent_audit_log_chain on agentic.agent_audit_log;
+drop trigger conversation_history_session_open on agentic.conversation_history;
+drop trigger agent_decisions_session_open on agentic.agent_decisions;
+drop function agentic.refuse_after_session_end ();
+drop trigger agent_sessions_version on agentic.agent_sessions;
+drop trigger agents_version on agentic.agents;
+drop function agentic.require_next_version ();
+drop trigger agent_knowledge_updated on agentic.agent_knowledge;
+drop trigger conversation_history_updated on agentic.conversation_history;
+drop trigger trust_metrics_updated on agentic.trust_metrics;
+drop trigger agent_decisions_updated on agentic.agent_decisions;
+drop trigger agent_sessions_updated on agentic.agent_sessions;
+drop trigger agents_updated on agentic.agents;
+drop trigger users_updated on agentic.users;
+alter table agentic.agent_sessions drop constraint agent_sessions_user_id_fkey;

@@ -1,0 +1,17 @@
+-- Raises undefined_object where a role is missing.
+
+select
+    'agentbooks_owner'::regrole,
+    'agentbooks_loader'::regrole,
+    'agentbooks_refresher'::regrole,
+    'agentbooks_retention'::regrole,
+    'bi_reader'::regrole,
+    'service_role'::regrole,
+    'authenticated'::regrole,
+    'anon'::regrole;
+
+select version, checksum, applied_at, applied_by, execution_time_ms
+from ops.schema_versions
+where false;
+
+select 1 / has_schema_privilege('agentbooks_loader', 'ops', 'usage')::int;

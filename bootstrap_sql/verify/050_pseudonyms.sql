@@ -1,0 +1,1 @@
+select 1 / count(*) from ops.pseudonym_salt where salt <> '';

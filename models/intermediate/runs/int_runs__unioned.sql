@@ -1,0 +1,198 @@
+-- One row per agent run, whichever raw tables it went to.
+with traces as (
+    select * from {{ ref("stg_observability__traces") }}
+),
+
+execution_traces as (
+    select * from {{ ref("stg_traceability__execution_traces") }}
+),
+
+routing_decisions as (
+    select * from {{ ref("stg_traceability__agent_routing_decisions") }}
+),
+
+sessions as (
+    select * from {{ ref("stg_agentic__agent_sessions") }}
+),
+
+agents as (
+    select * from {{ ref("stg_agentic__agents") }}
+),
+
+decisions as (
+    select * from {{ ref("stg_agentic__agent_decisions") }}
+),
+
+agent_mapping as (
+    select * from {{ ref("agent_mapping") }}
+),
+
+verdicts as (
+    select
+        loaded_run_id as run_id,
+        bool_and(outcome = 1) as is_success
+    from decisions
+    where loaded_run_id is not null
+    group by loaded_run_id
+),
+
+observed_runs as (
+    select
+        traces.run_id,
+        'observability' as source_system,
+        traces.tenant_key,
+        traces.agent_name,
+        traces.agent_version,
+        traces.model_recorded,
+        traces.workflow,
+        traces.domain,
+        traces.task_id,
+        traces.trial,
+        traces.user_id,
+        traces.started_at,
+        traces.ended_at,
+        traces.duration_recorded_ms,
+        traces.status,
+        verdicts.is_success,
+        traces.reward,
+        traces.input_tokens,
+        traces.cached_input_tokens,
+        traces.output_tokens,
+        case
+            when traces.input_tokens is null or traces.output_tokens is null
+                then traces.total_tokens
+                    - coalesce(traces.input_tokens, 0) - coalesce(traces.output_tokens, 0)
+        end as unsplit_tokens,
+        traces.agent_cost_recorded_usd,
+        traces.counterpart_cost_recorded_usd,
+        traces.fees_usd,
+        traces.error_type
+    from traces
+    left join verdicts on traces.run_id = verdicts.run_id
+),
+
+last_routing_decisions as (
+    select distinct on (trace_id)
+        trace_id,
+        agent_name
+    from routing_decisions
+    order by trace_id, routed_at desc, routing_decision_id
+),
+
+traced_runs as (
+    select
+        execution_traces.trace_id::text as run_id,
+        'traceability' as source_system,
+        execution_traces.tenant_key,
+        last_routing_decisions.agent_name,
+        null::text as agent_version,
+        null::text as model_recorded,
+        execution_traces.trigger_source as workflow,
+        null::text as domain,
+        null::text as task_id,
+        null::int as trial,
+        execution_traces.user_id,
+        execution_traces.started_at,
+        execution_traces.ended_at,
+        execution_traces.duration_recorded_ms,
+        execution_traces.status,
+        execution_traces.is_success,
+        null::numeric as reward,
+        null::numeric as input_tokens,
+        null::numeric as cached_input_tokens,
+        null::numeric as output_tokens,
+        null::numeric as unsplit_tokens,
+        null::numeric as agent_cost_recorded_usd,
+        null::numeric as counterpart_cost_recorded_usd,
+        null::numeric as fees_usd,
+        execution_traces.error_type
+    from execution_traces
+    left join last_routing_decisions
+        on execution_traces.trace_id = last_routing_decisions.trace_id
+    where execution_traces.parent_id is null
+),
+
+session_runs as (
+    select
+        sessions.run_id,
+        'agentic' as source_system,
+        sessions.tenant_key,
+        agents.agent_name,
+        agents.agent_version,
+        agents.model_recorded,
+        agents.persona_type as workflow,
+        sessions.domain,
+        sessions.task_id,
+        null::int as trial,
+        sessions.user_id,
+        sessions.started_at,
+        sessions.ended_at,
+        null::numeric as duration_recorded_ms,
+        sessions.status,
+        null::boolean as is_success,
+        null::numeric as reward,
+        null::numeric as input_tokens,
+        null::numeric as cached_input_tokens,
+        null::numeric as output_tokens,
+        null::numeric as unsplit_tokens,
+        null::numeric as agent_cost_recorded_usd,
+        null::numeric as counterpart_cost_recorded_usd,
+        null::numeric as fees_usd,
+        null::text as error_type
+    from sessions
+    inner join agents on sessions.agent_id = agents.agent_id
+    where sessions.loaded_run_id is null
+),
+
+all_runs as (
+    select * from observed_runs
+    union all
+    select * from traced_runs
+    union all
+    select * from session_runs
+),
+
+identified as (
+    select
+        all_runs.run_id,
+        all_runs.source_system,
+        all_runs.tenant_key,
+        {{ surrogate_key([
+            "coalesce(agent_mapping.canonical_source_system, all_runs.source_system)",
+            "coalesce(agent_mapping.canonical_agent_name, all_runs.agent_name)",
+            "all_runs.agent_version",
+            "all_runs.model_recorded",
+        ]) }} as agent_key,
+        coalesce(agent_mapping.canonical_agent_name, all_runs.agent_name) as agent_name,
+        all_runs.agent_version,
+        all_runs.model_recorded,
+        all_runs.workflow,
+        all_runs.domain,
+        all_runs.task_id,
+        all_runs.trial,
+        all_runs.user_id,
+        all_runs.started_at,
+        all_runs.ended_at,
+        coalesce(
+            all_runs.duration_recorded_ms,
+            extract(epoch from all_runs.ended_at - all_runs.started_at) * 1000
+        ) as duration_ms,
+        all_runs.status,
+        all_runs.is_success,
+        all_runs.reward,
+        all_runs.input_tokens,
+        all_runs.cached_input_tokens,
+        all_runs.output_tokens,
+        all_runs.unsplit_tokens,
+        all_runs.agent_cost_recorded_usd,
+        all_runs.counterpart_cost_recorded_usd,
+        all_runs.fees_usd,
+        all_runs.error_type
+    from all_runs
+    left join agent_mapping
+        on
+            all_runs.source_system = agent_mapping.source_system
+            and all_runs.agent_name = agent_mapping.agent_name
+)
+
+select * from identified

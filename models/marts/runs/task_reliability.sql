@@ -1,0 +1,86 @@
+-- One row per agent_key, domain and k: the chance that k independent trials of a task all succeed.
+with runs as (
+    select * from {{ ref("int_runs__unioned") }}
+),
+
+trial_counts as (
+    select generate_series(1, 4) as k
+),
+
+judged_runs as (
+    select * from runs
+    where is_success is not null
+),
+
+agents as (
+    select
+        agent_key,
+        domain,
+        max(agent_name) as agent_name,
+        max(agent_version) as agent_version,
+        max(model_recorded) as model_recorded,
+        count(*) as runs,
+        count(*) filter (where is_success) as successes
+    from judged_runs
+    group by agent_key, domain
+),
+
+tasks as (
+    select
+        agent_key,
+        domain,
+        task_id,
+        count(*)::numeric as trials,
+        (count(*) filter (where is_success))::numeric as successes
+    from judged_runs
+    where task_id is not null
+    group by agent_key, domain, task_id
+),
+
+-- C(successes, k) / C(trials, k): the share of ways to draw k trials that all succeeded.
+estimates as (
+    select
+        tasks.agent_key,
+        tasks.domain,
+        trial_counts.k,
+        count(*) as tasks,
+        avg(
+            case trial_counts.k
+                when 1 then successes / trials
+                when 2 then successes * (successes - 1) / (trials * (trials - 1))
+                when 3
+                    then
+                        successes * (successes - 1) * (successes - 2)
+                        / (trials * (trials - 1) * (trials - 2))
+                when 4
+                    then
+                        successes * (successes - 1) * (successes - 2) * (successes - 3)
+                        / (trials * (trials - 1) * (trials - 2) * (trials - 3))
+            end
+        ) as pass_hat_k
+    from tasks
+    inner join trial_counts on tasks.trials >= trial_counts.k
+    group by tasks.agent_key, tasks.domain, trial_counts.k
+)
+
+select
+    {{ surrogate_key(["agents.agent_key", "agents.domain", "trial_counts.k"]) }}
+        as task_reliability_key,
+    agents.agent_key,
+    agents.domain,
+    trial_counts.k,
+    agents.agent_name,
+    agents.agent_version,
+    agents.model_recorded,
+    coalesce(estimates.tasks, 0) as tasks,
+    agents.runs,
+    agents.successes,
+    agents.successes::numeric / agents.runs as success_rate,
+    estimates.pass_hat_k
+from agents
+cross join trial_counts
+left join estimates
+    on
+        agents.agent_key = estimates.agent_key
+        and agents.domain is not distinct from estimates.domain
+        and trial_counts.k = estimates.k

@@ -1,0 +1,1 @@
+"""agentbooks: keeps the books on AI agents, on the PostgreSQL they already write to."""

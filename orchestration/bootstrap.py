@@ -1,0 +1,288 @@
+"""Applies, reverts and checks `bootstrap_sql/`, the plain SQL that makes the raw schemas.
+
+A change is a numbered file with a namesake in `revert/` and one in `verify/`. Each is applied and
+verified in one transaction together with its row in `ops.schema_versions`, so a failure leaves
+nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from orchestration.errors import AgentbooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(__file__).resolve().parent.parent / "bootstrap_sql"
+OLDEST_SERVER = 15
+NEEDS_VECTOR = "-- requires: vector"
+LOCK_KEY = 0x61676E74626F6F6B  # "agntbook": one bootstrap at a time in a database
+
+
+@dataclass(frozen=True)
+class Change:
+    """One numbered file of `bootstrap_sql/` with its two companions."""
+
+    version: str
+    deploy: str
+    revert: str
+    verify: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file that is applied, in hex."""
+        return hashlib.sha256(self.deploy.encode()).hexdigest()
+
+    @property
+    def needs_vector(self) -> bool:
+        """Whether the change needs pgvector, which PostgreSQL 15 may do without."""
+        return self.deploy.startswith(NEEDS_VECTOR)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a database knows of a change."""
+
+    version: str
+    state: str  # applied, pending, skipped (no pgvector), changed since
+    applied_at: str | None
+
+
+def read_changes(folder: Path = FOLDER) -> list[Change]:
+    """Read all changes in order.
+
+    Raises:
+        AgentbooksError: A companion is missing, or two changes share a number.
+    """
+    changes: list[Change] = []
+    numbers: dict[str, str] = {}
+    for path in sorted(folder.glob("*.sql")):
+        number = path.stem.split("_")[0]
+        if number in numbers:
+            raise AgentbooksError(
+                f"bootstrap: {path.name} and {numbers[number]} share the number {number}; rename one."
+            )
+        numbers[number] = path.name
+        for companion in ("revert", "verify"):
+            if not (folder / companion / path.name).is_file():
+                raise AgentbooksError(
+                    f"bootstrap: {path.name} has no {companion}/{path.name}; write one."
+                )
+        changes.append(
+            Change(
+                version=path.stem,
+                deploy=path.read_text(),
+                revert=(folder / "revert" / path.name).read_text(),
+                verify=(folder / "verify" / path.name).read_text(),
+            )
+        )
+    if not changes:
+        raise AgentbooksError(f"bootstrap: no SQL files in {folder}; run from a whole checkout.")
+    return changes
+
+
+def status(connection: psycopg.Connection, folder: Path = FOLDER) -> list[Status]:
+    """Tell for each change whether it is applied, pending, skipped or changed since.
+
+    Raises:
+        AgentbooksError: The database holds a change that the folder does not.
+    """
+    changes = read_changes(folder)
+    applied = _applied(connection)
+    unknown = sorted(applied.keys() - {change.version for change in changes})
+    if unknown:
+        raise AgentbooksError(
+            f"bootstrap: the database has {unknown[0]} applied, which is not in {folder.name}; "
+            "use the version of agentbooks that applied it, or a newer one."
+        )
+    has_vector = _vector_available(connection)
+    result = []
+    for change in changes:
+        if change.version in applied:
+            checksum, applied_at = applied[change.version]
+            state = "applied" if checksum == change.checksum else "changed since"
+        else:
+            applied_at = None
+            state = "skipped" if change.needs_vector and not has_vector else "pending"
+        result.append(Status(change.version, state, applied_at))
+    return result
+
+
+def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str]:
+    """Apply every pending change; return their versions.
+
+    Changes that need pgvector are left out on a PostgreSQL 15 without it.
+
+    Raises:
+        AgentbooksError: The server does not fit, another bootstrap runs, an applied file has been
+            edited, or a change fails (it is rolled back; those before it stay).
+    """
+    _check_server(connection)
+    with _only_one(connection):
+        states = {row.version: row.state for row in status(connection, folder)}
+        edited = [version for version, state in states.items() if state == "changed since"]
+        if edited:
+            raise AgentbooksError(
+                f"bootstrap: {edited[0]}.sql was edited after it was applied; restore the file and "
+                "put what you want to change into a new one."
+            )
+        done = []
+        for change in read_changes(folder):
+            if states[change.version] == "pending":
+                _apply(connection, change)
+                done.append(change.version)
+        return done
+
+
+def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> list[str]:
+    """Revert, newest first, every change that was made after `to`; return their versions.
+
+    Args:
+        connection: An open connection in autocommit mode.
+        to: The version to go back to, which stays applied; `all` reverts everything.
+        folder: Where the changes are.
+
+    Raises:
+        AgentbooksError: `to` is not an applied change, or a revert fails (it is rolled back).
+    """
+    with _only_one(connection):
+        applied = _applied(connection)
+        if to != "all" and to not in applied:
+            raise AgentbooksError(
+                f"bootstrap: {to} is not an applied change; `agentbooks bootstrap --status` lists them."
+            )
+        done = []
+        for change in reversed(read_changes(folder)):
+            if change.version in applied and (to == "all" or change.version > to):
+                _revert(connection, change)
+                done.append(change.version)
+        return done
+
+
+def verify(connection: psycopg.Connection, folder: Path = FOLDER) -> list[tuple[str, str | None]]:
+    """Run the verify script of every applied change.
+
+    Returns:
+        Version and, where the check failed, what is missing.
+    """
+    applied = _applied(connection)
+    result: list[tuple[str, str | None]] = []
+    for change in read_changes(folder):
+        if change.version not in applied:
+            continue
+        try:
+            with connection.transaction(force_rollback=True):
+                _run(connection, change.verify)
+        except psycopg.Error as error:
+            result.append((change.version, _first_line(error)))
+        else:
+            result.append((change.version, None))
+    return result
+
+
+def _apply(connection: psycopg.Connection, change: Change) -> None:
+    started = time.perf_counter()
+    try:
+        with connection.transaction():
+            _run(connection, change.deploy)
+            connection.execute("reset role")
+            _run(connection, change.verify)
+            connection.execute(
+                "insert into ops.schema_versions (version, checksum, execution_time_ms)"
+                " values (%s, %s, %s)",
+                (change.version, change.checksum, round((time.perf_counter() - started) * 1000, 1)),
+            )
+    except psycopg.Error as error:
+        raise AgentbooksError(_failure(change, change.deploy, "failed", error)) from error
+
+
+def _revert(connection: psycopg.Connection, change: Change) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(
+                "delete from ops.schema_versions where version = %s", (change.version,)
+            )
+            _run(connection, change.revert)
+    except psycopg.Error as error:
+        raise AgentbooksError(_failure(change, change.revert, "could not be reverted", error)) from error
+
+
+def _run(connection: psycopg.Connection, script: str) -> None:
+    """Run a whole file at once: without parameters psycopg sends several statements as they are."""
+    connection.execute(sql.SQL(script))  # type: ignore[arg-type]
+
+
+def _applied(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:
+    if connection.execute("select to_regclass('ops.schema_versions')").fetchone() == (None,):
+        return {}
+    rows = connection.execute(
+        "select version, checksum, to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')"
+        " from ops.schema_versions"
+    )
+    return {version: (checksum, applied_at) for version, checksum, applied_at in rows}
+
+
+def _check_server(connection: psycopg.Connection) -> None:
+    major = connection.info.server_version // 10000
+    if major < OLDEST_SERVER:
+        raise AgentbooksError(
+            f"bootstrap: the server is PostgreSQL {major}; agentbooks needs {OLDEST_SERVER} or newer."
+        )
+    if major > OLDEST_SERVER and not _vector_available(connection):
+        raise AgentbooksError(
+            "bootstrap: the server has no pgvector; install it there (Debian: package "
+            f"postgresql-{major}-pgvector; managed servers: allow the extension vector)."
+        )
+    may_create_roles = connection.execute(
+        "select rolsuper or rolcreaterole and rolbypassrls from pg_roles where rolname = current_user"
+    ).fetchone()
+    missing_roles = connection.execute(
+        "select count(*) < 8 from pg_roles where rolname in ('agentbooks_owner', 'agentbooks_loader',"
+        " 'agentbooks_refresher', 'agentbooks_retention', 'bi_reader', 'service_role',"
+        " 'authenticated', 'anon')"
+    ).fetchone()
+    if missing_roles == (True,) and may_create_roles != (True,):
+        raise AgentbooksError(
+            f"bootstrap: {connection.info.user} may not create roles; run it once as a superuser, or "
+            "as a role with CREATEROLE and BYPASSRLS."
+        )
+
+
+def _vector_available(connection: psycopg.Connection) -> bool:
+    row = connection.execute("select from pg_available_extensions where name = 'vector'").fetchone()
+    return row is not None
+
+
+@contextmanager
+def _only_one(connection: psycopg.Connection) -> Iterator[None]:
+    if connection.execute("select pg_try_advisory_lock(%s)", (LOCK_KEY,)).fetchone() != (True,):
+        raise AgentbooksError(
+            "bootstrap: another bootstrap of this database is running; wait for it to end."
+        )
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", (LOCK_KEY,))
+
+
+def _failure(change: Change, script: str, what: str, error: psycopg.Error) -> str:
+    position = error.diag.statement_position
+    line = f" line {script[: int(position)].count(chr(10)) + 1}" if position else ""
+    return (
+        f"bootstrap: {change.version}{line} {what} and was rolled back: {_first_line(error)}; "
+        "mend it and run `agentbooks bootstrap` again."
+    )
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error).splitlines()[0]

@@ -1,0 +1,121 @@
+"""Which database the commands and dbt use, and how they connect to it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
+from orchestration import server
+from orchestration.errors import AgentbooksError
+
+if TYPE_CHECKING:
+    from psycopg.rows import TupleRow
+
+URL_VARIABLE = "AGENTBOOKS_DATABASE_URL"
+
+# libpq tells why a connection failed in words only: the first sign that fits chooses the advice.
+REMEDIES = (
+    ("password authentication failed", "mend the user or the password in {source}"),
+    ("no password supplied", "put the password into {source}, or into ~/.pgpass"),
+    ("no pg_hba.conf entry", "let the server's pg_hba.conf admit this user from this machine"),
+    ("SSL", "set sslmode in {source} to what the server speaks"),
+    ("too many clients", "close some of its connections and try again"),
+    ("starting up", "wait a moment and try again"),
+    ("does not exist", "create that there, or mend its name in {source}"),
+    ("resolve host", "mend the host in {source}"),
+    ("", "start it there, or mend host and port in {source}"),
+)
+
+
+def is_embedded() -> bool:
+    """Whether the embedded server is used, because no other is named."""
+    return not os.environ.get(URL_VARIABLE)
+
+
+def database_url() -> str:
+    """Return the connection URL of the chosen database.
+
+    Raises:
+        AgentbooksError: None is chosen and the embedded server does not run.
+    """
+    return os.environ.get(URL_VARIABLE) or server.dsn()
+
+
+def connect(
+    url: str | None = None, *, application_name: str = "agentbooks", **options: Any
+) -> psycopg.Connection[TupleRow]:
+    """Connect to the chosen database.
+
+    Args:
+        url: Another database's URL.
+        application_name: What `pg_stat_activity` shows.
+        options: For `psycopg.connect`, such as `autocommit`.
+
+    Raises:
+        AgentbooksError: The server cannot be reached, or refuses.
+    """
+    source = "the URL" if url else URL_VARIABLE
+    url = url or database_url()
+    parameters = _parameters(url, source)
+    try:
+        return psycopg.connect(
+            url,
+            application_name=application_name,
+            **{"connect_timeout": parameters.get("connect_timeout", 10)} | options,
+        )
+    except psycopg.Error as error:
+        # Of several addresses the last one's failure stands at the end, after "... failed: ".
+        reason = str(error).rpartition(" failed: ")[2].strip().partition("\n")[0]
+        if url == os.environ.get(URL_VARIABLE) or source != URL_VARIABLE:
+            remedy = next(advice for sign, advice in REMEDIES if sign in reason)
+        else:
+            remedy = "run `agentbooks db up`"
+        raise AgentbooksError(
+            f"Cannot connect to {_address(parameters)} ({reason.removeprefix('FATAL:').strip()}): "
+            f"{remedy.format(source=source)}."
+        ) from error
+
+
+def dbt_target() -> str:
+    """Return the target of `profiles.yml` that leads to the chosen database."""
+    return "local" if is_embedded() else "prod"
+
+
+def dbt_environment() -> dict[str, str]:
+    """Return the variables with which that target leads there.
+
+    Raises:
+        AgentbooksError: The URL is malformed, or the embedded server does not run.
+    """
+    parameters = _parameters(database_url(), URL_VARIABLE)
+    if is_embedded():
+        return {server.PORT_VARIABLE: str(parameters["port"])}
+    # libpq names a variable for each of its options; dbt's driver reads those that dbt does not.
+    return {
+        option.envvar.decode(): str(parameters[option.keyword.decode()])
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar and option.keyword.decode() in parameters
+    }
+
+
+def _parameters(url: str, source: str) -> dict[str, Any]:
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        # libpq's own words may repeat the URL, and with it the password.
+        raise AgentbooksError(
+            f"{source} is no connection URL: write it as "
+            "postgresql://user:password@host:port/database."
+        ) from error
+
+
+def _address(parameters: dict[str, Any]) -> str:
+    host = parameters.get("host") or "the local socket"
+    port = parameters.get("port") or "5432"
+    user = parameters.get("user") or "the system's user"
+    return f"database {parameters.get('dbname') or user} on {host}:{port} as {user}"
+

@@ -1,0 +1,411 @@
+"""Loads files of agent runs into the raw tables: streamed, in batches, each in one transaction.
+
+A file may be loaded again, beside another loader, or after a run that died: a run that is in the
+registry `ops.loaded_runs` adds nothing. A record that cannot be taken is kept in
+`ops.rejected_records` with the reason, and the rest loads.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from orchestration.agent_run import COLUMNS, ParsedRun, Rejected, Row, RunRows, parse, rows_of
+from orchestration.errors import AgentbooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date, datetime
+    from pathlib import Path
+
+BATCH_RECORDS = 2_000
+BATCH_BYTES = 8 << 20
+LONGEST_LINE = 32 << 20
+KEPT_HEAD = 64 << 10
+GZIP_MAGIC = b"\x1f\x8b"
+LOAD_LOCK = 0x61676E746C6F6164  # "agntload": one batch at a time, so that no two wait on each other
+
+# Tables partitioned by month, with the place of the event time among the columns written.
+PARTITIONED = {
+    "observability.spans": "started_at",
+    "agentic.conversation_history": "created_at",
+    "agentic.agent_decisions": "created_at",
+    "traceability.pattern_usage_log": "used_at",
+}
+SHARED = {"agentic.agents": "agent_id", "traceability.success_patterns": "id"}
+"""Tables whose rows several runs share: the first one writes them."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of a file; of a line that is too long only the head is held."""
+
+    number: int
+    head: bytes
+    length: int
+    sha256: bytes
+    line: bytes | None
+
+
+@dataclass
+class Rejection:
+    """A record that was not taken, and why."""
+
+    record: Record
+    reason: str
+
+
+@dataclass
+class LoadSummary:
+    """What became of the records of one or more files."""
+
+    files: int = 0
+    loaded: int = 0
+    already_loaded: int = 0
+    rejected: int = 0
+    naive_times: int = 0
+    undated: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def sentence(self) -> str:
+        """Say in one line what happened."""
+        parts = [f"{self.loaded:,} runs loaded", f"{self.already_loaded:,} already there"]
+        parts.append(
+            f"{self.rejected:,} rejected and kept in ops.rejected_records"
+            if self.rejected
+            else "none rejected"
+        )
+        return ", ".join(parts) + "."
+
+
+def load_agent_runs(
+    connection: psycopg.Connection,
+    paths: Sequence[Path],
+    undated_as: date | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> LoadSummary:
+    """Load files of agent runs, plain or gzip.
+
+    Args:
+        connection: An open connection in autocommit mode, of a role that may act as
+            `agentbooks_loader`.
+        paths: The files.
+        undated_as: The day taken for runs without any start time; without it they are rejected.
+        progress: Called with the number of bytes that were read since the last call.
+
+    Raises:
+        AgentbooksError: A file cannot be read to its end (what stood before is loaded), or the
+            database is not bootstrapped.
+    """
+    _check_bootstrapped(connection)
+    summary = LoadSummary()
+    for path in paths:
+        summary.files += 1
+        for batch in _batches(path, progress):
+            _load_batch(connection, path, batch, undated_as, summary)
+    return summary
+
+
+def read_records(path: Path, progress: Callable[[int], None]) -> Iterator[Record]:
+    """Yield the lines of a file, holding at most one of `LONGEST_LINE` in memory.
+
+    Raises:
+        AgentbooksError: The file is missing, unreadable, or a gzip file that is cut off.
+    """
+    number = 0
+    try:
+        with path.open("rb") as raw:
+            is_gzip = raw.read(2) == GZIP_MAGIC
+            raw.seek(0)
+            reader: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+            told = 0
+            while line := reader.readline(LONGEST_LINE):
+                number += 1
+                record = _record(number, line, reader)
+                if record.line is None or record.line.strip():
+                    yield record
+                progress(raw.tell() - told)
+                told = raw.tell()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise AgentbooksError(
+            f"load: {path} is a broken gzip file after line {number} ({error}); the lines before it "
+            "are loaded, fetch the file again and load it once more."
+        ) from error
+    except OSError as error:
+        raise AgentbooksError(
+            f"load: cannot read {path} ({error.strerror}); check the name and its rights."
+        ) from error
+
+
+def _record(number: int, line: bytes, reader: IO[bytes]) -> Record:
+    digest = hashlib.sha256(line.rstrip(b"\r\n"))
+    if len(line) < LONGEST_LINE or line.endswith(b"\n"):
+        line = line.rstrip(b"\r\n")
+        return Record(number, line[:KEPT_HEAD], len(line), digest.digest(), line)
+    length = len(line)
+    while more := reader.readline(1 << 20):
+        digest.update(more.rstrip(b"\n"))
+        length += len(more.rstrip(b"\n"))
+        if more.endswith(b"\n"):
+            break
+    return Record(number, line[:KEPT_HEAD], length, digest.digest(), None)
+
+
+def _batches(path: Path, progress: Callable[[int], None]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    size = 0
+    try:
+        for record in read_records(path, progress):
+            batch.append(record)
+            size += record.length if record.line is not None else KEPT_HEAD
+            if len(batch) >= BATCH_RECORDS or size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    except AgentbooksError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+@dataclass
+class _Candidate:
+    """A record that passed the checks, with its rows."""
+
+    record: Record
+    run: ParsedRun
+    rows: RunRows
+
+
+def _load_batch(
+    connection: psycopg.Connection,
+    path: Path,
+    batch: list[Record],
+    undated_as: date | None,
+    summary: LoadSummary,
+) -> None:
+    source_file = str(path.resolve())
+    parsed: dict[str, tuple[Record, ParsedRun]] = {}
+    rejections: list[Rejection] = []
+    for record in batch:
+        try:
+            run = _parse(record)
+        except Rejected as reason:
+            rejections.append(Rejection(record, str(reason)))
+            continue
+        first = parsed.setdefault(run.run.run_id, (record, run))
+        if first[0] is not record:
+            if first[1].sha256 == run.sha256:
+                summary.already_loaded += 1
+            else:
+                rejections.append(Rejection(record, _conflict(run)))
+
+    with connection.transaction():
+        _begin(connection)
+        known = dict(
+            connection.execute(
+                "select run_id, content_sha256 from ops.loaded_runs where run_id = any(%s)",
+                (list(parsed),),
+            ).fetchall()
+        )
+        candidates: list[_Candidate] = []
+        for run_id, (record, run) in parsed.items():
+            if run_id in known:
+                if known[run_id] == run.sha256:
+                    summary.already_loaded += 1
+                else:
+                    rejections.append(Rejection(record, _conflict(run)))
+                continue
+            try:
+                candidates.append(_Candidate(record, run, rows_of(run, undated_as)))
+            except Rejected as reason:
+                rejections.append(Rejection(record, str(reason)))
+        loaded = _write(connection, source_file, candidates, rejections)
+        _keep_rejections(connection, source_file, rejections)
+
+    for candidate in loaded:
+        summary.loaded += 1
+        summary.naive_times += candidate.rows.naive_times
+        summary.undated += candidate.rows.undated
+        for table, rows in candidate.rows.rows.items():
+            summary.rows[table] += len(rows)
+    summary.rejected += len(rejections)
+    summary.reasons.update(rejection.reason for rejection in rejections)
+
+
+def _parse(record: Record) -> ParsedRun:
+    if record.line is None:
+        raise Rejected(f"is longer than {LONGEST_LINE >> 20} MiB")
+    return parse(record.line)
+
+
+def _conflict(run: ParsedRun) -> str:
+    return f"run {run.run.run_id!r} was loaded before with other content"
+
+
+def _write(
+    connection: psycopg.Connection,
+    source_file: str,
+    candidates: list[_Candidate],
+    rejections: list[Rejection],
+) -> list[_Candidate]:
+    """Write the candidates; those the database refuses become rejections.
+
+    One refused row fails a whole COPY, so the batch is halved until the refused record is alone.
+    """
+    if not candidates:
+        return []
+    try:
+        with connection.transaction():
+            _copy_runs(connection, source_file, candidates)
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
+        if len(candidates) == 1:
+            reason = error.diag.message_primary or str(error)
+            rejections.append(Rejection(candidates[0].record, f"the database refused it: {reason}"))
+            return []
+        middle = len(candidates) // 2
+        return _write(connection, source_file, candidates[:middle], rejections) + _write(
+            connection, source_file, candidates[middle:], rejections
+        )
+    return candidates
+
+
+def _copy_runs(
+    connection: psycopg.Connection, source_file: str, candidates: list[_Candidate]
+) -> None:
+    tables: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+    for candidate in candidates:
+        for table, rows in candidate.rows.rows.items():
+            tables[table].extend(rows)
+    for table, column in PARTITIONED.items():
+        _ensure_partitions(connection, table, column, tables[table])
+    for table, rows in tables.items():
+        if table in SHARED:
+            _insert_missing(connection, table, rows)
+        else:
+            _copy(connection, table, COLUMNS[table], rows)
+    _count_pattern_uses(connection, tables["traceability.pattern_usage_log"])
+    _copy(
+        connection,
+        "ops.loaded_runs",
+        ("run_id", "content_sha256", "source_file", "source_line"),
+        [(c.run.run.run_id, c.run.sha256, source_file, c.record.number) for c in candidates],
+    )
+    connection.execute(
+        "delete from ops.rejected_records where record_sha256 = any(%s)",
+        ([candidate.record.sha256 for candidate in candidates],),
+    )
+
+
+def _ensure_partitions(
+    connection: psycopg.Connection, table: str, column: str, rows: list[Row]
+) -> None:
+    if not rows:
+        return
+    place = COLUMNS[table].index(column)
+    times: list[datetime] = [row[place] for row in rows]
+    connection.execute(
+        "select ops.create_month_partitions(%s::regclass, %s, %s)",
+        (table, min(times).date(), max(times).date()),
+    )
+
+
+def _insert_missing(connection: psycopg.Connection, table: str, rows: list[Row]) -> None:
+    """Insert rows whose key is not there yet; the same key always has the same content."""
+    columns = COLUMNS[table]
+    unique = {row[0]: row for row in reversed(rows)}
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL("insert into {} ({}) values ({}) on conflict ({}) do nothing").format(
+                _identifier(table),
+                sql.SQL(", ").join(map(sql.Identifier, columns)),
+                sql.SQL(", ").join(sql.Placeholder() * len(columns)),
+                sql.Identifier(SHARED[table]),
+            ),
+            [unique[key] for key in sorted(unique)],
+        )
+
+
+def _count_pattern_uses(connection: psycopg.Connection, uses: list[Row]) -> None:
+    """Raise the patterns' own counters, once per batch and pattern."""
+    counts: dict[str, list[int]] = {}
+    last_used: dict[str, datetime] = {}
+    columns = COLUMNS["traceability.pattern_usage_log"]
+    for row in uses:
+        use = dict(zip(columns, row, strict=True))
+        count = counts.setdefault(use["pattern_id"], [0, 0])
+        if use["success"] is not None:
+            count[0 if use["success"] else 1] += 1
+        last_used[use["pattern_id"]] = max(
+            use["used_at"], last_used.get(use["pattern_id"], use["used_at"])
+        )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "update traceability.success_patterns set success_count = success_count + %s,"
+            " failure_count = failure_count + %s, last_used_at = greatest(last_used_at, %s)"
+            " where id = %s",
+            [(*counts[key], last_used[key], key) for key in sorted(counts)],
+        )
+
+
+def _copy(
+    connection: psycopg.Connection, table: str, columns: Sequence[str], rows: list[Row]
+) -> None:
+    if not rows:
+        return
+    statement = sql.SQL("copy {} ({}) from stdin").format(
+        _identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _keep_rejections(
+    connection: psycopg.Connection, source_file: str, rejections: list[Rejection]
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ops.rejected_records (record_sha256, source_file, source_line, reason,"
+            " record_head, record_bytes) values (%s, %s, %s, %s, %s, %s)"
+            " on conflict (record_sha256, source_file, source_line)"
+            " do update set reason = excluded.reason, rejected_at = excluded.rejected_at"
+            " where rejected_records.reason <> excluded.reason",
+            [
+                (
+                    rejection.record.sha256,
+                    source_file,
+                    rejection.record.number,
+                    rejection.reason.replace("\x00", "\\u0000"),
+                    rejection.record.head,
+                    rejection.record.length,
+                )
+                for rejection in rejections
+            ],
+        )
+
+
+def _begin(connection: psycopg.Connection) -> None:
+    connection.execute("set local role agentbooks_loader")
+    connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
+
+
+def _check_bootstrapped(connection: psycopg.Connection) -> None:
+    last = "traceability.pattern_usage_log"
+    if connection.execute("select to_regclass(%s)", (last,)).fetchone() == (None,):
+        raise AgentbooksError(
+            "load: the database has no raw tables; run `agentbooks bootstrap` first."
+        )
+
+
+def _identifier(table: str) -> sql.Identifier:
+    return sql.Identifier(*table.split("."))
