@@ -148,16 +148,17 @@ return (
     )
     from (
         values
-            ('action_details', entry.action_details::text),
+            ('action_details', nullif(entry.action_details, '{}')::text),
             ('ip_address', entry.ip_address::text),
             ('user_agent', entry.user_agent),
             ('user_id', entry.user_id::text)
     ) as c (column_name, content)
-    where c.content is not null and entry.salts ? c.column_name
+    where c.content is not null
 );
 
 comment on function agentic.audit_commitments (agentic.agent_audit_log) is
-'The commitments that follow from an entry''s content and salts; none for a column without a salt.';
+'The commitments that follow from an entry''s content and salts: none for a blank column, null for '
+'one that has content but no salt any more.';
 
 -- A JSON array is the simplest text in which no two entries look alike.
 create function agentic.audit_row_hash(entry agentic.agent_audit_log) returns bytea
@@ -212,8 +213,8 @@ comment on function agentic.chain_audit_entry () is
 'Trigger: appends an audit row to the chain of its session, under a lock on that session''s head.';
 
 -- Row level, so that partitions are closed too. The owner's two ways through are the bodies of
--- redact_audit_entry and of ops.create_month_partitions, which empties the default partition: no
--- role that logs in can become the owner other than by calling them.
+-- redact_audit_entry and of ops.create_month_partitions, which empties the default partition. Jobs
+-- and applications become the owner only by calling these; an administrator is found out by the chain.
 create function agentic.refuse_audit_change() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -341,14 +342,18 @@ as $function$
                             and not agentic.audit_commitments(entry) ? c.column_name
                     )
                     then 'its content was changed'
-                when not (entry).salts ?& array['action_details', 'ip_address', 'user_agent', 'user_id']
-                    and not exists (
-                        select from agentic.agent_audit_log as r
-                        where r.session_id = (entry).session_id
-                            and r.sequence > (entry).sequence
-                            and r.action_type = 'audit_redaction'
-                            and r.action_details ->> 'audit_id' = (entry).audit_id::text
-                    )
+                when exists (
+                    select from jsonb_object_keys((entry).commitments) as c (column_name)
+                    where not (entry).salts ? c.column_name
+                        and not exists (
+                            select from agentic.agent_audit_log as r
+                            where r.session_id = (entry).session_id
+                                and r.sequence > (entry).sequence
+                                and r.action_type = 'audit_redaction'
+                                and r.action_details ->> 'audit_id' = (entry).audit_id::text
+                                and r.action_details -> 'columns' ? c.column_name
+                        )
+                )
                     then 'was blanked without a record of it'
             end as problem
         from links

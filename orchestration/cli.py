@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -18,10 +21,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+load = typer.Typer(help="Load files into the raw tables.", no_args_is_help=True)
 db = typer.Typer(help="The embedded PostgreSQL under .agentbooks/.", no_args_is_help=True)
 prices = typer.Typer(help="The price book in seeds/.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(prices, name="prices")
+app.add_typer(load, name="load")
+
+REJECTED = 3
+"""Exit code of a load that kept some records as rejected."""
 
 
 def main() -> None:
@@ -89,6 +97,112 @@ def db_status() -> None:
     typer.echo(f"Data: {running.data}\nLog: {running.log}")
     for name, value in running.exports.items():
         typer.echo(f"For dbt without agentbooks: export {name}={value}")
+
+
+@app.command()
+def bootstrap(
+    status: Annotated[
+        bool, typer.Option("--status", help="List the changes and their state.")
+    ] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that all is there.")] = False,
+    revert: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Undo every change after VERSION; `all` undoes all."),
+    ] = None,
+) -> None:
+    """Create the raw schemas, or bring them up to date."""
+    from orchestration import bootstrap as changes
+    from orchestration import database
+
+    with database.connect(autocommit=True) as connection:
+        if status:
+            for row in changes.status(connection):
+                typer.echo(f"{row.version:<40} {row.state:<14} {row.applied_at or ''}".rstrip())
+        elif verify:
+            results = changes.verify(connection)
+            for version, missing in results:
+                typer.echo(f"{version:<40} {missing or 'ok'}")
+            if any(missing for _, missing in results):
+                raise AgentbooksError(
+                    "bootstrap: the database is not what bootstrap_sql makes; restore what the lines "
+                    "above name, or revert to the change before and apply it again."
+                )
+        elif revert is not None:
+            undone = changes.revert(connection, revert)
+            typer.echo(f"{len(undone)} changes reverted.")
+        else:
+            for version in (done := changes.bootstrap(connection)):
+                typer.echo(f"applied {version}")
+            skipped = [row for row in changes.status(connection) if row.state == "skipped"]
+            typer.echo(f"{len(done)} changes applied; the raw schemas are up to date.")
+            if skipped:
+                typer.echo(f"{len(skipped)} left out: this server has no pgvector.")
+
+
+@load.command("agent-run")
+def load_agent_run(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH…", help="Files of agent-run/1 records, plain or gzip."),
+    ],
+    undated_as: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Take runs without any start time as started on this day (UTC); else they are rejected.",
+        ),
+    ] = None,
+) -> None:
+    """Load agent runs; the exit code is 3 if some records were rejected and kept."""
+    from orchestration import database, demo
+
+    with database.connect(autocommit=True) as connection:
+        summary = demo.load(connection, paths, undated_as.date() if undated_as else None)
+    if summary.rejected:
+        raise typer.Exit(REJECTED)
+
+
+@app.command()
+def simulate(
+    path: Annotated[Path, typer.Argument(help="File to write; .gz compresses it.")],
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days of traffic.")] = 28,
+    runs_per_day: Annotated[int, typer.Option(min=1, help="Runs on an average day.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 1,
+) -> None:
+    """Write agent runs of a made-up company, to try things out with."""
+    from orchestration import demo
+
+    demo.simulate_to(path, days, runs_per_day, seed)
+
+
+@app.command()
+def report() -> None:
+    """Print what the marts say: cost by model, trust by agent, best and worst patterns."""
+    from rich.console import Console
+
+    from orchestration import database
+    from orchestration import report as marts_report
+
+    with database.connect(autocommit=True) as connection:
+        marts_report.print_report(connection, Console())
+
+
+@app.command("demo")
+def run_demo(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH…]", help="Files of agent runs; none: simulated ones."),
+    ] = None,
+    undated_as: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="As for `load agent-run`."),
+    ] = None,
+) -> None:
+    """Do everything once: server, raw schemas, load, marts, report."""
+    from orchestration import demo
+
+    demo.run(paths or [], undated_as.date() if undated_as else None)
 
 
 @prices.command("refresh")

@@ -118,4 +118,3 @@ def _address(parameters: dict[str, Any]) -> str:
     port = parameters.get("port") or "5432"
     user = parameters.get("user") or "the system's user"
     return f"database {parameters.get('dbname') or user} on {host}:{port} as {user}"
-

@@ -73,6 +73,7 @@ class LoadSummary:
     naive_times: int = 0
     undated: int = 0
     rows: Counter[str] = field(default_factory=Counter)
+    """Rows written by table, but for the tables that runs share."""
     reasons: Counter[str] = field(default_factory=Counter)
 
     def sentence(self) -> str:
@@ -236,8 +237,8 @@ def _load_batch(
         summary.loaded += 1
         summary.naive_times += candidate.rows.naive_times
         summary.undated += candidate.rows.undated
-        for table, rows in candidate.rows.rows.items():
-            summary.rows[table] += len(rows)
+        for table in COLUMNS.keys() - SHARED.keys():
+            summary.rows[table] += len(candidate.rows.rows[table])
     summary.rejected += len(rejections)
     summary.reasons.update(rejection.reason for rejection in rejections)
 

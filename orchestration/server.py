@@ -257,12 +257,13 @@ class _Cluster:
         return current
 
     def start(self) -> _Postmaster:
+        wanted_port = _wanted_port()
         account = self._account()
         self._check_reach(account)
         self._end_orphans()
         if not self._has_data():
             self._initialise(account)
-        for port in self._ports():
+        for port in self._ports(wanted_port):
             if self._start_on(port, account):
                 postmaster = self.postmaster()
                 if postmaster:
@@ -437,9 +438,9 @@ class _Cluster:
             raise self._failure(f"PostgreSQL could not make {self.data}", result.stdout)
         half.rename(self.data)
 
-    def _ports(self) -> Iterator[int]:
-        """Yield free ports: the usual one, the one of last time, then any."""
-        usual = [_wanted_port()]
+    def _ports(self, wanted: int) -> Iterator[int]:
+        """Yield free ports: the wanted one, the one of last time, then any."""
+        usual = [wanted]
         with suppress(FileNotFoundError, ValueError):
             usual.append(int(self.port_file.read_text()))
         yield from (port for port in usual if _is_free(port))

@@ -18,7 +18,7 @@ EVALUATION_HOUR = 2
 CANCELLED = 0.02
 CLARIFIED = 0.25  # chance that the agent asks back after its first step
 TRIES = 3  # of a failing tool, before the agent gives up
-MAX_CALLS = 9
+MAX_CALLS = 8
 CACHE_HITS = 0.9
 CACHE_BLOCK = 128  # providers cache prompts in blocks of this many tokens
 TOOL_ERRORS = ("503 upstream unavailable", "timeout after 30 s", "429 too many requests")
@@ -187,7 +187,7 @@ DOMAINS = (
         tools=(
             Tool("read_invoice", "document", "{ref}: 4 lines, net 1,240.00 EUR", 0.03, 2.2),
             Tool("match_purchase_order", "document", "{ref}: one order with 4 lines matches"),
-            Tool("check_vat_number", "document", "VAT number is valid", 0.18, 3.5),
+            Tool("check_vat_number", "document", "VAT number is valid", 0.3, 3.5),
             Tool("check_totals", "document", "{ref}: the lines add up to the total", 0.01),
             Tool("post_booking", "document", "{ref}: posted", 0.03, 1.1),
         ),
@@ -219,7 +219,7 @@ DOMAINS = (
             Tool("fetch_diff", "pull_request", "{ref}: 6 files, +142 -37", 0.02, 0.9),
             Tool("read_file", "pull_request", "214 lines", 0.02, 0.3),
             Tool("search_code", "pull_request", "11 places call it", 0.04, 0.8),
-            Tool("run_tests", "pull_request", "187 passed, 1 failed", 0.15, 48.0),
+            Tool("run_tests", "pull_request", "187 passed, 1 failed", 0.25, 48.0),
             Tool("post_comments", "pull_request", "{ref}: 3 comments posted", 0.02, 0.7),
         ),
         routes=(
@@ -247,7 +247,7 @@ DOMAINS = (
         closing="The brief for {ref} is ready, with its sources.",
         tools=(
             Tool("web_search", "query", "10 results", 0.03, 1.2, "{task}", Decimal("0.008")),
-            Tool("open_page", "request", "page read, 2,300 words", 0.12, 2.5),
+            Tool("open_page", "request", "page read, 2,300 words", 0.2, 2.5),
             Tool("cross_check_source", "request", "2 independent sources agree", 0.04, 2.0),
             Tool("write_brief", "request", "{ref}: brief saved, 1 page", 0.01),
         ),
@@ -275,12 +275,12 @@ AGENTS = (
         "0.9.2",
         FLASH,
         "invoice_processing",
-        skill=2.6,
+        skill=3.0,
         care=0.6,
         share=1.5,
         reports_cost=0.0,
         changes_at=0.6,
-        change=-2.2,
+        change=-2.8,
     ),
     Agent(
         "invoice-auditor",

@@ -49,7 +49,6 @@ where num_nonnulls(
 
 -- Their constraints and indexes go with the columns.
 alter table raaf.raaf_tracing_spans
-drop constraint check_agent_name_for_agent_spans,
 drop column execution_metadata,
 drop column chat_messages,
 drop column output_context,

@@ -1,0 +1,22 @@
+-- Raises where the key or a trigger is missing.
+
+select
+    'agentic.require_next_version()'::regprocedure,
+    'agentic.refuse_after_session_end()'::regprocedure;
+
+select 1 / (count(*) = 1)::int as has_key
+from pg_constraint
+where conrelid = 'agentic.agent_sessions'::regclass
+    and conname = 'agent_sessions_user_id_fkey'
+    and confdeltype = 'n';
+
+select 1 / (count(*) = 14)::int as all_triggers
+from pg_trigger
+where not tgisinternal
+    and tgparentid = 0
+    and tgenabled = 'O'
+    and tgrelid::regclass::text in (
+        'agentic.users', 'agentic.agents', 'agentic.agent_sessions', 'agentic.agent_decisions',
+        'agentic.trust_metrics', 'agentic.conversation_history', 'agentic.agent_knowledge',
+        'agentic.agent_audit_log'
+    );

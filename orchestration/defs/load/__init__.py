@@ -1,0 +1,1 @@
+"""Loading files of agent runs into the raw tables."""

@@ -1,0 +1,17 @@
+"""When everything is loaded and built."""
+
+import dagster as dg
+
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.all(),
+    description="Loads the inbox and builds everything that follows from the raw tables.",
+)
+
+refresh_hourly = dg.ScheduleDefinition(
+    name="refresh_hourly",
+    job=refresh,
+    cron_schedule="0 * * * *",
+    execution_timezone="UTC",
+    description="Refreshes every hour, on the hour. Off until it is switched on.",
+)
