@@ -55,38 +55,50 @@ create trigger agent_sessions_version before update on agentic.agent_sessions
 for each row when (pg_trigger_depth() = 0)
 execute function agentic.require_next_version('session_id');
 
--- By the row's own time, so that history can be loaded after its session has ended. Takes no lock: a
--- row on its way while the session is being ended is let in.
+-- By the row's own time, so that history can be loaded after its session has ended. Once per statement
+-- and session, because a row trigger would take a bulk load beyond twice the time of a bare table.
+-- The lookup is a scalar subquery: as a join, a plan cached by a bulk load would later read all
+-- sessions for a single row. It takes no lock: a row on its way while the session ends is let in.
 create function agentic.refuse_after_session_end() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+    late record;
 begin
-    if exists (
-        select from agentic.agent_sessions as s
-        where s.session_id = new.session_id
-            and (
-                s.ended_at < new.created_at
-                or (s.ended_at is null and s.session_state in ('completed', 'terminated'))
-            )
-    ) then
-        raise exception '%: session % has ended before %',
-            tg_argv[0], new.session_id, new.created_at
+    select n.session_id, n.last_at into late
+    from (
+        select i.session_id, max(i.created_at) as last_at
+        from inserted as i
+        group by i.session_id
+    ) as n
+    where (
+        select s.ended_at < n.last_at
+            or (s.ended_at is null and s.session_state in ('completed', 'terminated'))
+        from agentic.agent_sessions as s
+        where s.session_id = n.session_id
+    )
+    limit 1;
+
+    if found then
+        raise exception '%: session % has ended before %', tg_table_name, late.session_id, late.last_at
             using errcode = 'AB410', hint = 'Begin a new session.';
     end if;
-    return new;
+    return null;
 end
 $function$;
 
 comment on function agentic.refuse_after_session_end () is
-'Trigger: refuses a row that is later than the end of its session (AB410), or any when that end is '
-'unknown. Its argument names the table, which a partition would not.';
+'Trigger: refuses rows that are later than the end of their session (AB410), or any when that end is '
+'unknown.';
 
-create trigger agent_decisions_session_open before insert on agentic.agent_decisions
-for each row execute function agentic.refuse_after_session_end('agent_decisions');
+create trigger agent_decisions_session_open after insert on agentic.agent_decisions
+referencing new table as inserted
+for each statement execute function agentic.refuse_after_session_end();
 
-create trigger conversation_history_session_open before insert on agentic.conversation_history
-for each row execute function agentic.refuse_after_session_end('conversation_history');
+create trigger conversation_history_session_open after insert on agentic.conversation_history
+referencing new table as inserted
+for each statement execute function agentic.refuse_after_session_end();
 
 -- The audit log: each row into its chain, and no way back.
 create trigger agent_audit_log_chain before insert on agentic.agent_audit_log

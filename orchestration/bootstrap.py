@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
 
 from orchestration.errors import AgentbooksError
 
@@ -213,12 +212,14 @@ def _revert(connection: psycopg.Connection, change: Change) -> None:
             )
             _run(connection, change.revert)
     except psycopg.Error as error:
-        raise AgentbooksError(_failure(change, change.revert, "could not be reverted", error)) from error
+        raise AgentbooksError(
+            _failure(change, change.revert, "could not be reverted", error)
+        ) from error
 
 
 def _run(connection: psycopg.Connection, script: str) -> None:
     """Run a whole file at once: without parameters psycopg sends several statements as they are."""
-    connection.execute(sql.SQL(script))  # type: ignore[arg-type]
+    connection.execute(script.encode())
 
 
 def _applied(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:

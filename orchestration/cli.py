@@ -179,13 +179,11 @@ def simulate(
 @app.command()
 def report() -> None:
     """Print what the marts say: cost by model, trust by agent, best and worst patterns."""
-    from rich.console import Console
-
-    from orchestration import database
+    from orchestration import database, demo
     from orchestration import report as marts_report
 
     with database.connect(autocommit=True) as connection:
-        marts_report.print_report(connection, Console())
+        marts_report.print_report(connection, demo.console)
 
 
 @app.command("demo")

@@ -12,7 +12,7 @@ from orchestration.errors import AgentbooksError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dbt.events.base_types import EventMsg
+    from dbt_common.events.base_types import EventMsg
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,11 @@ def build(
     from dbt.cli.main import dbtRunner
 
     def tell(event: EventMsg) -> None:
-        totals = {"LogSeedResult": "total", "LogModelResult": "total", "LogTestResult": "num_models"}
+        totals = {
+            "LogSeedResult": "total",
+            "LogModelResult": "total",
+            "LogTestResult": "num_models",
+        }
         if event.info.name in totals:
             total = getattr(event.data, totals[event.info.name])
             progress(event.data.node_info.node_name, event.data.index, total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 110)
 
 
 def run(paths: Sequence[Path], undated_as: date | None = None) -> None:

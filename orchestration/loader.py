@@ -126,7 +126,7 @@ def read_records(path: Path, progress: Callable[[int], None]) -> Iterator[Record
         with path.open("rb") as raw:
             is_gzip = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
-            reader: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+            reader: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if is_gzip else raw
             told = 0
             while line := reader.readline(LONGEST_LINE):
                 number += 1
@@ -146,7 +146,7 @@ def read_records(path: Path, progress: Callable[[int], None]) -> Iterator[Record
         ) from error
 
 
-def _record(number: int, line: bytes, reader: IO[bytes]) -> Record:
+def _record(number: int, line: bytes, reader: IO[bytes] | gzip.GzipFile) -> Record:
     digest = hashlib.sha256(line.rstrip(b"\r\n"))
     if len(line) < LONGEST_LINE or line.endswith(b"\n"):
         line = line.rstrip(b"\r\n")
@@ -212,7 +212,7 @@ def _load_batch(
 
     with connection.transaction():
         _begin(connection)
-        known = dict(
+        known: dict[str, bytes] = dict(
             connection.execute(
                 "select run_id, content_sha256 from ops.loaded_runs where run_id = any(%s)",
                 (list(parsed),),
@@ -268,7 +268,11 @@ def _write(
     try:
         with connection.transaction():
             _copy_runs(connection, source_file, candidates)
-    except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
+    except (
+        psycopg.DataError,
+        psycopg.IntegrityError,
+        psycopg.errors.ProgramLimitExceeded,
+    ) as error:
         if len(candidates) == 1:
             reason = error.diag.message_primary or str(error)
             rejections.append(Rejection(candidates[0].record, f"the database refused it: {reason}"))

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from orchestration.errors import AgentbooksError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FEWEST_USES = 5
+SHORT = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ SECTIONS = (
             source_system as system,
             count(*) as runs,
             count(*) filter (where status = 'failed') as failed,
-            avg(is_success::int) as "success rate",
+            avg(is_success::int) as success,
             sum(llm_calls) as "LLM calls",
             sum(tool_calls) as "tool calls",
             sum(cost_usd) as "cost USD",
@@ -52,7 +54,7 @@ SECTIONS = (
             payer,
             sum(llm_calls) as calls,
             sum(input_tokens) as "input tokens",
-            sum(cached_input_tokens)::numeric / nullif(sum(input_tokens), 0) as "of it cached",
+            sum(cached_input_tokens)::numeric / nullif(sum(input_tokens), 0) as cached,
             sum(output_tokens) as "output tokens",
             sum(cost_usd) as "cost USD",
             sum(calls_unpriced) as "unpriced calls"
@@ -66,14 +68,12 @@ SECTIONS = (
         "Trust by agent (the ten with the most decisions)",
         """
         select
-            agents.agent_name as agent,
-            agents.agent_version as version,
-            agents.model_recorded as model,
+            concat_ws(' ', agents.agent_name, agents.agent_version, agents.model_recorded) as agent,
             trust.domain,
             trust.decisions,
-            trust.success_rate as "success rate",
+            trust.success_rate as success,
             trust.interval_low as "at least",
-            trust_levels.name as level,
+            trust.level || ' ' || trust_levels.name as level,
             trust.level_since as since
         from marts.trust_current as trust
         inner join seeds.trust_levels using (level)
@@ -81,7 +81,7 @@ SECTIONS = (
             select distinct agent_key, agent_name, agent_version, model_recorded
             from marts.agent_runs
         ) as agents using (agent_key)
-        order by trust.decisions desc, agent, version, model
+        order by trust.decisions desc, agent
         limit 10
         """,
     ),
@@ -91,10 +91,10 @@ PATTERNS = """
         pattern,
         domain,
         uses,
-        success_rate as "success rate",
+        success_rate as success,
         uplift,
-        uplift_low as "from",
-        uplift_high as "to",
+        uplift_low as low,
+        uplift_high as high,
         verdict
     from marts.pattern_effectiveness
     where uses >= {fewest} and uplift is not null
@@ -119,12 +119,18 @@ def print_report(connection: psycopg.Connection, console: Console) -> None:
                 "report: the database has no marts; run `dbt build` or `make demo` first."
             ) from error
         names = [column.name for column in cursor.description or []]
-        table = Table(title=section.title, title_justify="left", title_style="bold")
+        table = Table(
+            title=section.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD
+        )
         rows = cursor.fetchall()
         for position, name in enumerate(names):
             is_number = any(isinstance(row[position], int | Decimal) for row in rows)
+            is_short = is_number or all(len(str(row[position])) <= SHORT for row in rows)
             table.add_column(
-                name, justify="right" if is_number else "left", no_wrap=is_number, ratio=None
+                name,
+                justify="right" if is_number else "left",
+                no_wrap=is_short,
+                overflow="fold",
             )
         for row in rows:
             table.add_row(*(_cell(name, value) for name, value in zip(names, row, strict=True)))
@@ -134,7 +140,7 @@ def print_report(connection: psycopg.Connection, console: Console) -> None:
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, Decimal):
         if "USD" in name:
             return f"{value:,.2f}"

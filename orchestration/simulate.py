@@ -5,9 +5,11 @@ The draws of each purpose come from a stream of their own, named by seed, run an
 draw for the clock moves no outcome.
 """
 
+from __future__ import annotations
+
 import gzip
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -16,14 +18,18 @@ from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from random import Random
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from genai_prices import Usage, calc_price
 
 from orchestration import simulated_company as company
 from orchestration.errors import AgentbooksError
-from orchestration.simulated_company import Agent, Domain, Model, Route, Task, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from orchestration.simulated_company import Agent, Domain, Model, Route, Task, Tool
 
 Record = dict[str, Any]
 
@@ -39,8 +45,6 @@ class Summary:
     last_day: date
     runs: int = 0
     messages: int = 0
-    judged: int = 0
-    successes: int = 0
 
 
 def simulate(
@@ -59,7 +63,7 @@ def simulate(
             f"cannot simulate {days} days of {runs_per_day} runs; give at least 1 of each"
         )
     return (
-        _record(seed, job)
+        _record(job)
         for index, size in enumerate(_daily_sizes(days, runs_per_day, last_day))
         for job in _jobs(seed, last_day - timedelta(days=days - 1 - index), index / days, size)
     )
@@ -97,8 +101,6 @@ def write(
             file.write(encode(record) + b"\n")
             summary.runs += 1
             summary.messages += record["n_messages"]
-            summary.judged += "success" in record
-            summary.successes += record.get("success", False)
             if progress:
                 progress(summary.runs, days * runs_per_day)
     unfinished.replace(path)
@@ -129,7 +131,11 @@ def _daily_sizes(days: int, runs_per_day: int, last_day: date) -> list[int]:
 
 @dataclass(frozen=True)
 class _Job:
-    """A run that is going to happen; `moment` is its day as a share of the period."""
+    """A run that is going to happen.
+
+    Its id holds the seed, so that files of two seeds can be loaded into one database; `moment` is
+    its day as a share of the period.
+    """
 
     start: datetime
     id: str
@@ -166,7 +172,7 @@ def _evaluation(
         _Job(
             _midnight(day)
             + timedelta(hours=company.EVALUATION_HOUR, milliseconds=draw.randrange(3600_000)),
-            f"{day:%Y%m%d}-e{group:04d}-{trial}",
+            f"{seed}-{day:%Y%m%d}-e{group:04d}-{trial}",
             *(moment, agent, domain, task),
             trial=trial,
         )
@@ -185,7 +191,7 @@ def _request(seed: int, day: date, moment: float, number: int, in_service: list[
     user = company.USERS[(rank + 11 * company.DOMAINS.index(domain)) % len(company.USERS)]
     (hour,) = when.choices(range(24), company.HOURS)
     start = _midnight(day) + timedelta(hours=hour, milliseconds=when.randrange(3600_000))
-    job_id = f"{day:%Y%m%d}-p{number:05d}"
+    job_id = f"{seed}-{day:%Y%m%d}-p{number:05d}"
     return _Job(start, job_id, moment, agent, domain, who.choice(domain.tasks), user=user)
 
 
@@ -338,7 +344,8 @@ class _Run:
 def _work(run: _Run, route: Route, is_simulated: bool, stop: tuple[int, str] | None) -> str:
     """Let the agent go its route; return why the run ended.
 
-    `stop` breaks it off before the given step: 0 is the first message, 1 the first tool.
+    `stop` breaks it off before the given step: 0 is the first message, 1 the first tool; at the
+    latest before the closing message.
     """
     agent, domain = run.job.agent, run.job.domain
     if stop and stop[0] == 0:
@@ -364,6 +371,10 @@ def _work(run: _Run, route: Route, is_simulated: bool, stop: tuple[int, str] | N
         if step == 1 and asks_back:
             run.call(domain.question, 30)
             run.hear(domain.answer, is_simulated)
+    if stop:
+        return stop[1]
+    if run.calls == company.MAX_CALLS:
+        return "max_steps"
     run.call(domain.closing.format(ref=run.ref), 140)
     if is_simulated:
         run.hear("Thank you, that is all.", is_simulated)
@@ -371,70 +382,77 @@ def _work(run: _Run, route: Route, is_simulated: bool, stop: tuple[int, str] | N
     return "agent_stop"
 
 
-def _record(seed: int, job: _Job) -> Record:
+def _record(job: _Job) -> Record:
     """The record of one run, made by letting it happen."""
-    agent, task, domain = job.agent, job.task, job.domain
+    agent, domain = job.agent, job.domain
     is_evaluated = job.trial is not None
     is_simulated = is_evaluated and domain.conversational
 
     others = [(1 - agent.care) * route.share for route in domain.routes[1:]]
-    (route,) = _stream(seed, job.id, "route").choices(domain.routes, [agent.care, *others])
-    fate, stop = _stream(seed, job.id, "fate"), None
+    (route,) = _stream(job.id, "route").choices(domain.routes, [agent.care, *others])
+    fate, stop = _stream(job.id, "fate"), None
     lot, step = fate.random(), fate.randrange(3)
     if lot < agent.crash_rate:
         stop = step, "agent_error"
     elif lot < agent.crash_rate + company.CANCELLED and not is_evaluated:
         stop = step, "cancelled"
-    ref = f"{domain.reference}-{_stream(seed, job.id, 'ref').randrange(10_000, 100_000)}"
-    clock, tokens, tools = (_stream(seed, job.id, name) for name in ("clock", "tokens", "tools"))
+    ref = f"{domain.reference}-{_stream(job.id, 'ref').randrange(10_000, 100_000)}"
+    clock, tokens, tools = (_stream(job.id, name) for name in ("clock", "tokens", "tools"))
     run = _Run(job, ref, clock, tokens, tools, now=job.start)
     run.wait(0.2)
     reason = _work(run, route, is_simulated, stop)
     run.wait(0.1)
 
-    record: Record = {
+    record = _facts(run, reason)
+    if reason == "agent_error":
+        record["error_message"] = fate.choice(company.CRASHES)
+    # In production a part is judged, whatever came of it; what people called off is not.
+    is_judged = _stream(job.id, "judge").random() < domain.judged
+    if is_evaluated or (is_judged and reason != "cancelled"):
+        chance = company.success_probability(agent, job.task, route, job.moment)
+        is_right = _stream(job.id, "outcome").random() < chance
+        success = is_right and reason in ("agent_stop", "user_stop")
+        record |= {"reward": float(success), "success": success}
+    record |= _costs(run)
+    if run.calls and _stream(job.id, "totals").random() < agent.only_totals:
+        return record | _only_totals(run)
+    return record | {"n_messages": len(run.messages), "messages": run.messages}
+
+
+def _facts(run: _Run, reason: str) -> Record:
+    """Who did what for whom, and when."""
+    job, agent, task = run.job, run.job.agent, run.job.task
+    model, simulated_user = agent.model, company.SIMULATED_USER
+    facts: Record = {
         "schema": "agent-run/1",
         "run_id": f"{agent.source}:{job.id}",
         "source": agent.source,
         "agent": {
             "name": agent.name,
             "version": agent.version,
-            "model": agent.model.name,
-            "provider": agent.model.provider,
+            "model": model.name,
+            "provider": model.provider,
         },
-        "domain": domain.name,
+        "domain": job.domain.name,
         "task_id": task.id,
         "task_summary": task.summary,
         "difficulty": task.label,
         "started_at": agent.stamp(job.start),
         "ended_at": agent.stamp(run.now),
-        "duration_s": round((run.now - job.start).total_seconds(), 3),
+        "duration_s": (run.now - job.start).total_seconds(),
         "termination_reason": reason,
     }
-    if is_evaluated:
-        record |= {"experiment": "nightly_evaluation", "trial": job.trial}
-    else:
-        record["user_id"] = job.user
-    if is_simulated:
-        record["counterpart"] = {
+    if job.trial is None:
+        return facts | {"user_id": job.user}
+    facts |= {"experiment": "nightly_evaluation", "trial": job.trial}
+    if job.domain.conversational:
+        facts["counterpart"] = {
             "kind": "user_simulator",
             "name": "user_simulator",
-            "model": company.SIMULATED_USER.name,
-            "provider": company.SIMULATED_USER.provider,
+            "model": simulated_user.name,
+            "provider": simulated_user.provider,
         }
-    if reason == "agent_error":
-        record["error_message"] = fate.choice(company.CRASHES)
-    # People judge what was finished or failed, whatever came of it; an evaluation judges all.
-    is_judged = _stream(seed, job.id, "judge").random() < domain.judged
-    if is_evaluated or (is_judged and reason != "cancelled"):
-        chance = company.success_probability(agent, task, route, job.moment)
-        success = _stream(seed, job.id, "outcome").random() < chance
-        success = success and reason in ("agent_stop", "user_stop")
-        record |= {"reward": float(success), "success": success}
-    record |= _costs(run)
-    if _stream(seed, job.id, "totals").random() < agent.only_totals:
-        return record | _only_totals(run)
-    return record | {"n_messages": len(run.messages), "messages": run.messages}
+    return facts
 
 
 def _costs(run: _Run) -> Record:
@@ -454,10 +472,12 @@ def _costs(run: _Run) -> Record:
 
 def _only_totals(run: _Run) -> Record:
     """What is left of the messages where a source keeps only their totals."""
-    usages = [m["usage"] for m in run.messages if m["role"] == "assistant"]
-    keys = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens")
+    totals: Counter[str] = Counter()
+    for message in run.messages:
+        if message["role"] == "assistant":
+            totals.update(message["usage"])
     return {
-        "usage_totals": {key: sum(usage.get(key, 0) for usage in usages) for key in keys},
+        "usage_totals": dict(totals),
         "turn_count": run.calls,
         "n_messages": 0,
         "messages": [],

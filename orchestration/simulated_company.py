@@ -4,10 +4,16 @@ What is written here is the truth; the records show only what an agent would hav
 difficulties and uplifts are in log-odds and add up to the chance of success.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 GROWTH = 0.6  # the load after the last day over that of the first, less 1
 WEEKDAYS = (1.0, 1.1, 1.05, 1.0, 0.85, 0.25, 0.2)  # load by weekday, from Monday
@@ -18,7 +24,7 @@ EVALUATION_HOUR = 2
 CANCELLED = 0.02
 CLARIFIED = 0.25  # chance that the agent asks back after its first step
 TRIES = 3  # of a failing tool, before the agent gives up
-MAX_CALLS = 8
+MAX_CALLS = 7  # of the agent's model in one run
 CACHE_HITS = 0.9
 CACHE_BLOCK = 128  # providers cache prompts in blocks of this many tokens
 TOOL_ERRORS = ("503 upstream unavailable", "timeout after 30 s", "429 too many requests")
@@ -27,7 +33,7 @@ CRASHES = ("provider overloaded (529)", "context deadline exceeded", "invalid to
 
 @dataclass(frozen=True)
 class Model:
-    """A language model; one that genai-prices does not know costs what its host costs."""
+    """A language model; what a call costs is for genai-prices to say, if it knows the model."""
 
     name: str
     provider: str
@@ -64,7 +70,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Route:
-    """A way through a task. Its uplift, in log-odds, is what the sequence itself brings."""
+    """A way through a task; the uplift is what the sequence itself adds to the log-odds."""
 
     tools: str  # their names in order, separated by spaces
     uplift: float
@@ -163,7 +169,12 @@ DOMAINS = (
             Route("find_customer get_order check_refund_policy issue_refund send_reply", 0.9),
             Route("find_customer get_order issue_refund send_reply", 0.0, 0.55),
             Route("issue_refund find_customer send_reply", -1.3, 0.25),
-            Route("find_customer search_help_center get_order issue_refund send_reply", 0.0, 0.2),
+            Route(
+                "find_customer search_help_center get_order search_help_center"
+                " issue_refund send_reply",
+                uplift=0.0,
+                share=0.2,
+            ),
         ),
         tasks=(
             Task("late-parcel", -0.6, "My parcel is late and I want the shipping fee back."),

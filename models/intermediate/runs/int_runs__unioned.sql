@@ -76,7 +76,7 @@ last_routing_decisions as (
         trace_id,
         agent_name
     from routing_decisions
-    order by trace_id, routed_at desc, routing_decision_id
+    order by trace_id asc, routed_at desc, routing_decision_id asc
 ),
 
 traced_runs as (

@@ -78,7 +78,7 @@ messages_per_run as (
         count(*) as messages
     from messages
     inner join sessions on messages.session_id = sessions.session_id
-    group by 1, 2
+    group by sessions.loaded_run_id is null, sessions.run_id
 ),
 
 measured as (

@@ -10,7 +10,7 @@ trust_levels as (
 compared as (
     select
         *,
-        level is distinct from lag(level) over history as is_change,
+        coalesce(level <> lag(level) over history, true) as is_change,
         row_number() over (partition by agent_key, domain order by as_of_date desc) as recency
     from progression
     window history as (partition by agent_key, domain order by as_of_date)
@@ -39,14 +39,15 @@ select
     dated.level_since,
     case
         when next_levels.level is not null
-            then format(
-                'level %s needs %s decisions (has %s) and a success rate of at least %s (has %s)',
-                next_levels.level,
-                next_levels.min_decisions,
-                dated.decisions,
-                next_levels.min_interval_low,
-                round(dated.interval_low, 3)
-            )
+            then
+                format(
+                    'level %s needs %s decisions (has %s) and a success rate of at least %s (has %s)',
+                    next_levels.level,
+                    next_levels.min_decisions,
+                    dated.decisions,
+                    next_levels.min_interval_low,
+                    round(dated.interval_low, 3)
+                )
     end as next_level_needs
 from dated
 left join trust_levels as next_levels on dated.level + 1 = next_levels.level

@@ -26,7 +26,9 @@ class LayerTranslator(DagsterDbtTranslator):
         return "seeds" if dbt_resource_props["resource_type"] == "seed" else "raw"
 
 
-@dbt_assets(manifest=project.manifest_path, project=project, dagster_dbt_translator=LayerTranslator())
+@dbt_assets(
+    manifest=project.manifest_path, project=project, dagster_dbt_translator=LayerTranslator()
+)
 def marts(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
     """Build what is selected, and test it."""
     os.environ |= database.dbt_environment()

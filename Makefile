@@ -1,0 +1,52 @@
+# Targets for people. Everything runs in .venv, made from uv.lock; nothing else is installed.
+
+RUNS ?=
+UNDATED_AS ?=
+
+BIN := .venv/bin
+export DAGSTER_HOME := $(CURDIR)/.agentbooks/dagster
+
+.PHONY: help setup demo dev test lint format bench docs
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.made ## Make .venv from uv.lock
+
+.venv/.made: pyproject.toml uv.lock
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv==0.13.8
+	@UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen
+	@touch $@
+
+demo: setup ## Load runs (RUNS="files", UNDATED_AS=date), build the marts, show them
+	@$(BIN)/agentbooks demo $(RUNS) $(if $(UNDATED_AS),--undated-as $(UNDATED_AS))
+
+dev: setup ## Open Dagster on the same database
+	@$(BIN)/agentbooks db up
+	@$(BIN)/agentbooks bootstrap
+	@mkdir -p $(DAGSTER_HOME) .agentbooks/inbox
+	@$(BIN)/dagster dev -m orchestration.definitions
+
+test: setup ## Run all tests
+	@$(BIN)/dbt --quiet parse
+	@$(BIN)/python -m pytest
+
+lint: setup ## Check format, lint, types and SQL style
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --disable-progress-bar
+
+format: setup ## Mend format and style where that can be done
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/sqlfluff fix --disable-progress-bar
+
+bench: setup ## Measure; figures are ratios to a baseline in the same run
+	@$(BIN)/python -m benchmarks.load
+
+docs: setup ## Write the models' documentation as one page
+	@$(BIN)/agentbooks db up
+	@$(BIN)/dbt --quiet docs generate --static
+	@echo "The page is target/static_index.html."
