@@ -26,7 +26,7 @@ dev: setup ## Open Dagster on the same database
 	@$(BIN)/agentbooks db up
 	@$(BIN)/agentbooks bootstrap
 	@mkdir -p $(DAGSTER_HOME) .agentbooks/inbox
-	@$(BIN)/dagster dev -m orchestration.definitions
+	@PATH="$(CURDIR)/$(BIN):$$PATH" dagster dev -m orchestration.definitions
 
 test: setup ## Run all tests
 	@$(BIN)/dbt --quiet parse

@@ -55,10 +55,10 @@ create trigger agent_sessions_version before update on agentic.agent_sessions
 for each row when (pg_trigger_depth() = 0)
 execute function agentic.require_next_version('session_id');
 
--- By the row's own time, so that history can be loaded after its session has ended. Once per statement
--- and session, because a row trigger would take a bulk load beyond twice the time of a bare table.
--- The lookup is a scalar subquery: as a join, a plan cached by a bulk load would later read all
--- sessions for a single row. It takes no lock: a row on its way while the session ends is let in.
+-- By the row's own time, so that history can be loaded after its session has ended. Once per
+-- statement: a row trigger would take a bulk load beyond twice the time of a bare table. The lookup
+-- is a scalar subquery: as a join, a plan cached by a bulk load would later read all sessions for a
+-- single row. It takes no lock: a row on its way while the session ends is let in.
 create function agentic.refuse_after_session_end() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -66,22 +66,18 @@ as $function$
 declare
     late record;
 begin
-    select n.session_id, n.last_at into late
-    from (
-        select i.session_id, max(i.created_at) as last_at
-        from inserted as i
-        group by i.session_id
-    ) as n
+    select i.session_id, i.created_at into late
+    from inserted as i
     where (
-        select s.ended_at < n.last_at
+        select s.ended_at < i.created_at
             or (s.ended_at is null and s.session_state in ('completed', 'terminated'))
         from agentic.agent_sessions as s
-        where s.session_id = n.session_id
+        where s.session_id = i.session_id
     )
     limit 1;
 
     if found then
-        raise exception '%: session % has ended before %', tg_table_name, late.session_id, late.last_at
+        raise exception '%: session % has ended before %', tg_table_name, late.session_id, late.created_at
             using errcode = 'AB410', hint = 'Begin a new session.';
     end if;
     return null;

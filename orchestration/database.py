@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
 URL_VARIABLE = "AGENTBOOKS_DATABASE_URL"
+TARGET_VARIABLE = "DBT_TARGET"  # what profiles.yml chooses its target by
 
 # libpq tells why a connection failed in words only: the first sign that fits chooses the advice.
 REMEDIES = (
@@ -80,22 +81,17 @@ def connect(
         ) from error
 
 
-def dbt_target() -> str:
-    """Return the target of `profiles.yml` that leads to the chosen database."""
-    return "local" if is_embedded() else "prod"
-
-
 def dbt_environment() -> dict[str, str]:
-    """Return the variables with which that target leads there.
+    """Return the variables with which dbt, run from `profiles.yml`, uses the chosen database.
 
     Raises:
         AgentbooksError: The URL is malformed, or the embedded server does not run.
     """
     parameters = _parameters(database_url(), URL_VARIABLE)
     if is_embedded():
-        return {server.PORT_VARIABLE: str(parameters["port"])}
+        return {TARGET_VARIABLE: "local", server.PORT_VARIABLE: str(parameters["port"])}
     # libpq names a variable for each of its options; dbt's driver reads those that dbt does not.
-    return {
+    return {TARGET_VARIABLE: "prod"} | {
         option.envvar.decode(): str(parameters[option.keyword.decode()])
         for option in pq.Conninfo.get_defaults()
         if option.envvar and option.keyword.decode() in parameters

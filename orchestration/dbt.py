@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
 
 PROJECT = Path(__file__).resolve().parent.parent
+_PLACES = (
+    *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+    *("--log-path", str(PROJECT / "logs")),
+)
+
+
+def parse() -> None:
+    """Write the manifest anew, which Dagster reads; needs no database."""
+    from dbt.cli.main import dbtRunner
+
+    outcome = dbtRunner().invoke(["--quiet", "parse", *_PLACES])
+    if not outcome.success:
+        raise AgentbooksError(f"dbt parse failed: {' '.join(str(outcome.exception).split())}.")
 
 
 def build(
@@ -46,9 +59,7 @@ def build(
             progress(event.data.node_info.node_name, event.data.index, total)
 
     os.environ |= database.dbt_environment()
-    arguments = ["--quiet", "--no-use-colors", "build", "--target", database.dbt_target()]
-    arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-    arguments += ["--log-path", str(PROJECT / "logs")]
+    arguments = ["--quiet", "--no-use-colors", "build", *_PLACES]
     if select:
         arguments += ["--select", *select]
     outcome = dbtRunner(callbacks=[tell]).invoke(arguments)

@@ -279,8 +279,8 @@ DOMAINS = (
 
 AGENTS = (
     Agent("support-triage", "1.4.0", GPT_MINI, "customer_support", 1.9, 0.45, 1.6, until=0.55),
-    Agent("support-triage", "2.0.0", GPT_MINI, "customer_support", 2.9, 0.8, 1.6, since=0.45),
-    Agent("support-concierge", "3.1.0", SONNET, "customer_support", 3.2, 0.7, parallel=True),
+    Agent("support-triage", "2.0.0", GPT_MINI, "customer_support", 2.9, 0.85, 1.6, since=0.45),
+    Agent("support-concierge", "3.1.0", SONNET, "customer_support", 3.4, 0.9, parallel=True),
     Agent(
         "invoice-clerk",
         "0.9.2",

@@ -160,7 +160,7 @@ def test_dbt_gets_the_parts_of_a_url_as_variables(monkeypatch: pytest.MonkeyPatc
 def test_without_a_server_dbt_is_told_to_start_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """dbt's own message would blame the port."""
+    """The message of dbt itself would blame the port."""
     monkeypatch.delenv(database.URL_VARIABLE, raising=False)
     monkeypatch.setenv(server.HOME_VARIABLE, str(tmp_path))
     assert database.dbt_target() == "local"

@@ -56,9 +56,7 @@ def ask(marts: psycopg.Connection[Any], query: str, file: str) -> dict[str, Any]
     cursor = marts.execute(query.encode(), {"file": file})
     row = cursor.fetchone()
     assert row is not None
-    return {
-        column.name: value for column, value in zip(cursor.description or [], row, strict=True)
-    }
+    return {column.name: value for column, value in zip(cursor.description or [], row, strict=True)}
 
 
 def equal(found: Decimal | float | None, expected: float | None, what: str) -> None:

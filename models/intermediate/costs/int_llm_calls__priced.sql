@@ -53,7 +53,7 @@ computed as (
                     + coalesce(cache_write_tokens, 0) * cache_write_price
                     + output_tokens * output_price
                     + request_price
-                ) / 1000000
+                ) * 0.000001
         end as computed_cost_usd
     from priced
 )

@@ -1,0 +1,92 @@
+"""Dagster's code location: it loads, says what depends on what, and runs for real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+
+from orchestration import simulate
+from orchestration.agent_run import COLUMNS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import TestServer
+
+
+@pytest.fixture(scope="module")
+def definitions(build_marts: Any) -> dg.Definitions:
+    """The code location, over a manifest that is not stale."""
+    from orchestration import dbt
+
+    dbt.parse()
+    from orchestration.definitions import defs
+
+    return defs
+
+
+def test_every_mart_descends_from_the_raw_tables(definitions: dg.Definitions) -> None:
+    """Catches raw tables and marts that look unrelated, so that nothing refreshes in order."""
+    graph = definitions.resolve_asset_graph()
+    raw = {dg.AssetKey(table.split(".")) for table in COLUMNS}
+    marts = {key for key in graph.get_all_asset_keys() if key.path[0] == "marts"}
+    assert len(marts) >= 6
+    for mart in marts:
+        ancestors, waiting = set(), [mart]
+        while waiting:
+            parents = graph.get(waiting.pop()).parent_keys - ancestors
+            ancestors |= parents
+            waiting += parents
+        assert ancestors & raw, f"{mart.to_user_string()} descends from no raw table"
+
+
+def test_dbts_tests_are_asset_checks(definitions: dg.Definitions) -> None:
+    """Catches data tests that fail where nobody looks."""
+    graph = definitions.resolve_asset_graph()
+    checked = {key.asset_key for key in graph.asset_check_keys}
+    for key in graph.get_all_asset_keys():
+        if key.path[0] == "marts":
+            assert key in checked, f"{key.to_user_string()} has no check"
+
+
+def test_the_hourly_schedule_runs_the_job_that_loads_and_builds(
+    definitions: dg.Definitions,
+) -> None:
+    """Catches a schedule that refreshes half of the graph."""
+    schedule = definitions.resolve_schedule_def("refresh_hourly")
+    assert (schedule.cron_schedule, schedule.job_name) == ("0 * * * *", "refresh")
+    job = definitions.resolve_job_def("refresh")
+    assert job.asset_layer.executable_asset_keys >= {dg.AssetKey(["marts", "cost_daily"])}
+    assert job.asset_layer.executable_asset_keys >= {dg.AssetKey(["observability", "spans"])}
+
+
+def test_the_whole_graph_materialises(
+    definitions: dg.Definitions,
+    server18: TestServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches whatever only shows when the graph runs, from files to marts."""
+    simulate.write(tmp_path / "runs.ndjson.gz", days=3, runs_per_day=10)
+    monkeypatch.setenv("AGENTBOOKS_DATABASE_URL", server18.database())
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def("refresh").execute_in_process(
+            instance=instance,
+            run_config={
+                "ops": {"load_agent_runs": {"config": {"inbox": str(tmp_path)}}},
+            },
+        )
+    assert result.success
+    spans = result.asset_materializations_for_node("load_agent_runs")
+    metadata = {event.asset_key.path[-1]: event.metadata for event in spans}
+    assert metadata["spans"]["rows_added"].value > 0
+    assert metadata["traces"]["runs_loaded"].value == 30
+    built = {
+        event.asset_key.path[-1]: event.metadata
+        for event in result.asset_materializations_for_node("marts")
+    }
+    assert built["agent_runs"]["dagster/row_count"].value == 30
+    assert built["cost_daily"]["cost_usd"].value > 0
+    assert all(check.passed for check in result.get_asset_check_evaluations())
