@@ -20,7 +20,7 @@ return substring(
 )::uuid;
 
 comment on function observability.caller_profile_id () is
-'The calling user as the uuid that profiles use; null for nobody and for a caller whose id is no uuid.';
+'The calling user as the uuid that profiles use; null for nobody, and for an id that is no uuid.';
 
 revoke all on function observability.caller_profile_id () from public;
 grant execute on function observability.caller_profile_id () to
@@ -46,7 +46,9 @@ alter table observability.profiles enable row level security;
 
 create policy profiles_own on observability.profiles
 for all to authenticated
-using (tenant_id = (select ops.caller_tenant_id()) and id = (select observability.caller_profile_id()))
+using (
+    tenant_id = (select ops.caller_tenant_id()) and id = (select observability.caller_profile_id())
+)
 with check (
     tenant_id = (select ops.caller_tenant_id()) and id = (select observability.caller_profile_id())
 );
@@ -124,7 +126,8 @@ comment on column observability.workflows.user_id is 'Its owner. Deleting the pr
 comment on column observability.workflows.name is 'As the owner calls it; not unique.';
 comment on column observability.workflows.description is 'Free text; null if none was given.';
 comment on column observability.workflows.nodes is 'Steps of the graph, as the editor stores them.';
-comment on column observability.workflows.edges is 'Links between steps, as the editor stores them.';
+comment on column observability.workflows.edges is
+'Links between steps, as the editor stores them.';
 comment on column observability.workflows.tags is 'Free words; null and empty both mean none.';
 comment on column observability.workflows.is_template is 'Offered to others as a starting point.';
 comment on column observability.workflows.is_deployed is 'Can be called from outside.';

@@ -94,7 +94,8 @@ comment on column observability.traces.workflow_id is
 comment on column observability.traces.execution_id is 'The engine''s id of the run, unique.';
 comment on column observability.traces.user_id is
 'Who ran it: by default the caller. Null: nobody said, or the profile was deleted.';
-comment on column observability.traces.query is 'What was asked; null if there was no input. Personal data.';
+comment on column observability.traces.query is
+'What was asked; null if there was no input. Personal data.';
 comment on column observability.traces.started_at is 'Start of the run, 2000 to 2099.';
 comment on column observability.traces.completed_at is
 'End of the run. Null while it runs, and where the writer did not know.';
@@ -210,7 +211,8 @@ comment on column observability.spans.parent_span_id is
 'The span it is part of, in the same trace; null at the top. No key.';
 comment on column observability.spans.user_id is
 'Who may read it: by default the caller. Null: nobody, even if the trace has a user.';
-comment on column observability.spans.span_type is 'Kind of step, one of 15. Only some call a model.';
+comment on column observability.spans.span_type is
+'Kind of step, one of 15. Only some call a model.';
 comment on column observability.spans.name is 'As the writer calls the step.';
 comment on column observability.spans.status is 'pending, running, completed, failed or cancelled.';
 comment on column observability.spans.started_at is
@@ -223,8 +225,10 @@ comment on column observability.spans.inputs is 'What went in; null if not kept.
 comment on column observability.spans.outputs is 'What came out; null if not kept. Personal data.';
 comment on column observability.spans.tokens is
 'Keys input_tokens, output_tokens, total_tokens (traces call them otherwise). Null: unknown.';
-comment on column observability.spans.cost is 'USD, without its children''s. Null: unknown, not free.';
-comment on column observability.spans.model is 'Model as the writer names it; null if none was called.';
+comment on column observability.spans.cost is
+'USD, without its children''s. Null: unknown, not free.';
+comment on column observability.spans.model is
+'Model as the writer names it; null if none was called.';
 comment on column observability.spans.provider is 'Who served the model; null if none was called.';
 comment on column observability.spans.error is 'Why it failed; null unless it did.';
 comment on column observability.spans.error_type is 'Class of the error; null unless it failed.';
@@ -232,7 +236,8 @@ comment on column observability.spans.error_stack is 'Stack trace; may hold pers
 comment on column observability.spans.api_limits is
 'The provider''s answer about limits: rate_limit, remaining, reset_at. Null if it gave none.';
 comment on column observability.spans.retry_count is 'Attempts after the first.';
-comment on column observability.spans.timeout_ms is 'Limit set for the step in milliseconds; null: none.';
+comment on column observability.spans.timeout_ms is
+'Limit set for the step in milliseconds; null: none.';
 comment on column observability.spans.evaluation is
 'The engine''s own warnings and metrics on quality, speed and cost; null if not evaluated.';
 comment on column observability.spans.metadata is 'Whatever else the writer knows, an object.';

@@ -1,5 +1,5 @@
--- Costs as the engine books them apart from its traces: per node, per period, per call from outside.
--- These may repeat what spans say, so never add the two up.
+-- Costs as the engine books them apart from its traces: per node, per period, per call from
+-- outside. These may repeat what spans say, so never add the two up.
 
 set local role agentbooks_owner;
 
@@ -76,8 +76,10 @@ comment on column observability.cost_records.model is
 'Model as the writer names it; null if none was called.';
 comment on column observability.cost_records.category is
 'What was paid for: llm, embedding, rerank, vector_search or other.';
-comment on column observability.cost_records.config is 'The node''s settings at the time; null if not kept.';
-comment on column observability.cost_records.metadata is 'Whatever else the writer knows, an object.';
+comment on column observability.cost_records.config is
+'The node''s settings at the time; null if not kept.';
+comment on column observability.cost_records.metadata is
+'Whatever else the writer knows, an object.';
 comment on column observability.cost_records.created_at is 'When it was booked, 2000 to 2099.';
 comment on column observability.cost_records.tenant_id is 'Tenant; ''default'' without tenants.';
 comment on column observability.cost_records.change_id is
@@ -149,12 +151,16 @@ comment on column observability.cost_aggregations.total_tokens is
 'Keys input, output, total; null if not known.';
 comment on column observability.cost_aggregations.cost_by_category is
 'USD by category of cost_records; null if not split.';
-comment on column observability.cost_aggregations.cost_by_provider is 'USD by provider; null if not split.';
-comment on column observability.cost_aggregations.cost_by_model is 'USD by model; null if not split.';
-comment on column observability.cost_aggregations.metadata is 'Whatever else the writer knows, an object.';
+comment on column observability.cost_aggregations.cost_by_provider is
+'USD by provider; null if not split.';
+comment on column observability.cost_aggregations.cost_by_model is
+'USD by model; null if not split.';
+comment on column observability.cost_aggregations.metadata is
+'Whatever else the writer knows, an object.';
 comment on column observability.cost_aggregations.created_at is 'When the row was written.';
 comment on column observability.cost_aggregations.updated_at is 'When the row was last changed.';
-comment on column observability.cost_aggregations.tenant_id is 'Tenant; ''default'' without tenants.';
+comment on column observability.cost_aggregations.tenant_id is
+'Tenant; ''default'' without tenants.';
 comment on column observability.cost_aggregations.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';
 
@@ -179,7 +185,8 @@ create table observability.usage_logs (
 alter table observability.usage_logs enable row level security;
 
 -- Calls with an API key, newest first.
-create index idx_usage_logs_api_key_created on observability.usage_logs (api_key_id, created_at desc);
+create index idx_usage_logs_api_key_created on observability.usage_logs
+(api_key_id, created_at desc);
 -- Calls by a user, newest first.
 create index idx_usage_logs_user_created on observability.usage_logs (user_id, created_at desc);
 -- Calls of a workflow, newest first.
@@ -217,7 +224,8 @@ comment on column observability.usage_logs.execution_id is
 'The run, as in traces.execution_id; null if none was started. No key.';
 comment on column observability.usage_logs.cost is 'USD of the whole run.';
 comment on column observability.usage_logs.duration_ms is 'Milliseconds of the whole run.';
-comment on column observability.usage_logs.status is 'How it ended, in the engine''s words; an open list.';
+comment on column observability.usage_logs.status is
+'How it ended, in the engine''s words; an open list.';
 comment on column observability.usage_logs.created_at is 'When it was called, 2000 to 2099.';
 comment on column observability.usage_logs.tenant_id is 'Tenant; ''default'' without tenants.';
 comment on column observability.usage_logs.change_id is

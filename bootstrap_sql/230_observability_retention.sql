@@ -3,7 +3,10 @@
 
 set local role agentbooks_owner;
 
-create function observability.cleanup_old_traces(retention_days int default 90, batch int default 1000)
+create function observability.cleanup_old_traces(
+    retention_days int default 90,
+    batch int default 1000
+)
 returns int
 language plpgsql
 security definer
@@ -55,8 +58,8 @@ $function$;
 
 comment on function observability.cleanup_old_traces (int, int) is
 'Deletes up to batch traces that started more than retention_days ago, oldest first, with their '
-'spans; returns how many traces. Call it until it returns 0, each time in a transaction of its own. '
-'Leaves runs that are still at work, however old.';
+'spans; returns how many traces. Call it until it returns 0, each time in a transaction of its '
+'own. Leaves runs that are still at work, however old.';
 
 revoke all on function observability.cleanup_old_traces (int, int) from public;
 grant execute on function observability.cleanup_old_traces (int, int) to

@@ -1,6 +1,6 @@
--- What PostgreSQL does and Citus cannot: a unique key without the distribution column, keys that set
--- null, triggers, a policy that looks at another table. A cluster skips this file, and its writers
--- and data tests do the same work.
+-- What PostgreSQL does and Citus cannot: a unique key without the distribution column, keys that
+-- set null, triggers, a policy that looks at another table. A cluster skips this file, and its
+-- writers and data tests do the same work.
 
 set local role agentbooks_owner;
 

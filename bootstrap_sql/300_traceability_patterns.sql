@@ -41,7 +41,9 @@ create table traceability.success_patterns (
     max_duration_ms integer check (max_duration_ms >= min_duration_ms),
     avg_hook_count numeric check (avg_hook_count >= 0 and avg_hook_count < 'infinity'),
     avg_endpoint_count numeric check (avg_endpoint_count >= 0 and avg_endpoint_count < 'infinity'),
-    avg_rag_query_count numeric check (avg_rag_query_count >= 0 and avg_rag_query_count < 'infinity'),
+    avg_rag_query_count numeric check (
+        avg_rag_query_count >= 0 and avg_rag_query_count < 'infinity'
+    ),
     initial_success_score numeric(5, 4) check (initial_success_score between 0 and 1),
     context jsonb check (jsonb_typeof(context) = 'object'),
     tags text[],
@@ -75,7 +77,8 @@ create index idx_pattern_intent on traceability.success_patterns (intent_classif
 -- Patterns of a domain.
 create index idx_pattern_domain on traceability.success_patterns (domain);
 -- The best patterns; unused ones have no rate and come last.
-create index idx_pattern_success_rate on traceability.success_patterns (success_rate desc nulls last);
+create index idx_pattern_success_rate on traceability.success_patterns
+(success_rate desc nulls last);
 -- The most used patterns.
 create index idx_pattern_usage_count on traceability.success_patterns (total_usage_count desc);
 -- The latest used patterns, and retention.
@@ -105,7 +108,8 @@ comment on column traceability.success_patterns.prompt_text is
 'Prompt it was learned from; null if not kept. Personal data.';
 comment on column traceability.success_patterns.intent_classification is
 'What the prompt asked for; null if not classified.';
-comment on column traceability.success_patterns.keywords is 'Words of the prompt that matching compares.';
+comment on column traceability.success_patterns.keywords is
+'Words of the prompt that matching compares.';
 comment on column traceability.success_patterns.domain is 'Field of work; null if not known.';
 comment on column traceability.success_patterns.agent_sequence is
 'Agents in order. Empty where the pattern is one of tools.';
@@ -113,7 +117,8 @@ comment on column traceability.success_patterns.tool_sequence is
 'Tools in order of their calls. Null or empty where the pattern is one of agents.';
 comment on column traceability.success_patterns.routing_strategy is
 'How the first agent was chosen; null if not known.';
-comment on column traceability.success_patterns.hook_sequence is 'Array of hook steps; null if not kept.';
+comment on column traceability.success_patterns.hook_sequence is
+'Array of hook steps; null if not kept.';
 comment on column traceability.success_patterns.endpoint_pattern is
 'Array of endpoint steps; null if not kept.';
 comment on column traceability.success_patterns.success_count is 'Uses that succeeded.';
@@ -128,15 +133,18 @@ comment on column traceability.success_patterns.avg_duration_ms is
 'Running mean in milliseconds. Has fractions: a whole number would stop moving after many uses.';
 comment on column traceability.success_patterns.min_duration_ms is 'Shortest use in milliseconds.';
 comment on column traceability.success_patterns.max_duration_ms is 'Longest use in milliseconds.';
-comment on column traceability.success_patterns.avg_hook_count is 'Hooks per use; null if not counted.';
+comment on column traceability.success_patterns.avg_hook_count is
+'Hooks per use; null if not counted.';
 comment on column traceability.success_patterns.avg_endpoint_count is
 'Endpoint calls per use; null if not counted.';
 comment on column traceability.success_patterns.avg_rag_query_count is
 'Retrieval queries per use; null if not counted.';
 comment on column traceability.success_patterns.initial_success_score is
 'Weighted score of the source trace, 0 to 1; null if not scored.';
-comment on column traceability.success_patterns.context is 'Circumstances it was learned in, an object.';
-comment on column traceability.success_patterns.tags is 'Free words; null and empty both mean none.';
+comment on column traceability.success_patterns.context is
+'Circumstances it was learned in, an object.';
+comment on column traceability.success_patterns.tags is
+'Free words; null and empty both mean none.';
 comment on column traceability.success_patterns.is_active is
 'False: no longer suggested, because too many of its uses failed.';
 comment on column traceability.success_patterns.last_used_at is 'Last use; null if never used.';
@@ -147,8 +155,8 @@ comment on column traceability.success_patterns.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';
 
 
--- Grows with every use, so it is partitioned by month. Uses are kept longer than traces: trace_id is
--- no key. One use per pattern and trace is a rule that a partitioned table cannot declare: the
+-- Grows with every use, so it is partitioned by month. Uses are kept longer than traces: trace_id
+-- is no key. One use per pattern and trace is a rule that a partitioned table cannot declare: the
 -- function record_pattern_usage keeps it and a data test watches it.
 create table traceability.pattern_usage_log (
     pattern_id uuid not null references traceability.success_patterns (id) on delete cascade,
@@ -165,7 +173,8 @@ create table traceability.pattern_usage_log (
     expected_duration_ms integer check (expected_duration_ms >= 0),
     actual_duration_ms integer check (actual_duration_ms >= 0),
     performance_variance double precision generated always as (
-        (actual_duration_ms::double precision - expected_duration_ms) / nullif(expected_duration_ms, 0)
+        (actual_duration_ms::double precision - expected_duration_ms)
+        / nullif(expected_duration_ms, 0)
     ) stored,
     user_feedback text,
     metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
@@ -229,14 +238,17 @@ comment on column traceability.pattern_usage_log.performance_variance is
 'or the expected one is zero. Computed.';
 comment on column traceability.pattern_usage_log.user_feedback is
 'What the user said of it; null if nothing. Personal data.';
-comment on column traceability.pattern_usage_log.metadata is 'Whatever else the writer knows, an object.';
+comment on column traceability.pattern_usage_log.metadata is
+'Whatever else the writer knows, an object.';
 comment on column traceability.pattern_usage_log.created_at is 'When the row was written.';
 comment on column traceability.pattern_usage_log.updated_at is 'When the row was last changed.';
-comment on column traceability.pattern_usage_log.tenant_id is 'Tenant; ''default'' without tenants.';
+comment on column traceability.pattern_usage_log.tenant_id is
+'Tenant; ''default'' without tenants.';
 comment on column traceability.pattern_usage_log.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';
 
-create table traceability.pattern_usage_log_default partition of traceability.pattern_usage_log default;
+create table traceability.pattern_usage_log_default
+partition of traceability.pattern_usage_log default;
 alter table traceability.pattern_usage_log_default enable row level security;
 
 select ops.create_month_partitions(
@@ -304,10 +316,13 @@ comment on column traceability.agent_chaining_patterns.example_trace_ids is
 'Some traces that show it. No keys: they may be gone.';
 comment on column traceability.agent_chaining_patterns.tags is
 'Free words; null and empty both mean none.';
-comment on column traceability.agent_chaining_patterns.last_used_at is 'Last time seen; null if not known.';
+comment on column traceability.agent_chaining_patterns.last_used_at is
+'Last time seen; null if not known.';
 comment on column traceability.agent_chaining_patterns.created_at is 'When it was first seen.';
-comment on column traceability.agent_chaining_patterns.updated_at is 'When the row was last changed.';
-comment on column traceability.agent_chaining_patterns.tenant_id is 'Tenant; ''default'' without tenants.';
+comment on column traceability.agent_chaining_patterns.updated_at is
+'When the row was last changed.';
+comment on column traceability.agent_chaining_patterns.tenant_id is
+'Tenant; ''default'' without tenants.';
 comment on column traceability.agent_chaining_patterns.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';
 
@@ -316,7 +331,9 @@ comment on column traceability.agent_chaining_patterns.change_id is
 create table traceability.error_patterns (
     id uuid not null default gen_random_uuid() primary key,
     error_type text not null check (error_type <> ''),
-    error_category text check (error_category in ('network', 'validation', 'system', 'integration')),
+    error_category text check (
+        error_category in ('network', 'validation', 'system', 'integration')
+    ),
     error_message_pattern text not null,
     severity text check (severity in ('critical', 'high', 'medium', 'low')),
     error_count integer not null default 1 check (error_count >= 1),
@@ -327,8 +344,8 @@ create table traceability.error_patterns (
     endpoint_url text,
     example_trace_ids uuid[],
     resolution_pattern jsonb check (
-        jsonb_typeof(resolution_pattern) = 'object'
-        and coalesce(jsonb_typeof(resolution_pattern -> 'steps'), '') = 'array'
+        resolution_pattern is null
+        or coalesce(jsonb_typeof(resolution_pattern -> 'steps'), '') = 'array'
     ),
     resolution_success_rate numeric(5, 4) check (resolution_success_rate between 0 and 1),
     prevention_strategies jsonb check (jsonb_typeof(prevention_strategies) in ('array', 'object')),
@@ -338,7 +355,9 @@ create table traceability.error_patterns (
     tenant_id text not null default ops.caller_tenant_id(),
     change_id bigint not null default pg_current_xact_id()::text::bigint,
     unique (tenant_id, error_type, error_message_pattern),
-    constraint error_patterns_last_not_before_first check (last_occurrence_at >= first_occurrence_at)
+    constraint error_patterns_last_not_before_first check (
+        last_occurrence_at >= first_occurrence_at
+    )
 );
 
 alter table traceability.error_patterns enable row level security;
@@ -366,7 +385,8 @@ grant select, insert, update, delete on traceability.error_patterns to service_r
 comment on table traceability.error_patterns is
 'One row per kind of error: its type and the pattern of its message.';
 comment on column traceability.error_patterns.id is 'The kind of error.';
-comment on column traceability.error_patterns.error_type is 'Class of the error, such as TimeoutError.';
+comment on column traceability.error_patterns.error_type is
+'Class of the error, such as TimeoutError.';
 comment on column traceability.error_patterns.error_category is
 'network, validation, system or integration; null if not sorted.';
 comment on column traceability.error_patterns.error_message_pattern is
@@ -378,7 +398,8 @@ comment on column traceability.error_patterns.first_occurrence_at is 'First time
 comment on column traceability.error_patterns.last_occurrence_at is 'Last time it happened.';
 comment on column traceability.error_patterns.affected_agents is
 'Agents that met it, each once; null if none is known.';
-comment on column traceability.error_patterns.hook_type is 'Hook in which it happens; null if in none.';
+comment on column traceability.error_patterns.hook_type is
+'Hook in which it happens; null if in none.';
 comment on column traceability.error_patterns.endpoint_url is
 'Endpoint that answers with it; null if none does.';
 comment on column traceability.error_patterns.example_trace_ids is

@@ -1,5 +1,5 @@
--- What happened: the trace of a prompt, the agent chosen for it, the hooks that ran and the endpoints
--- they called.
+-- What happened: the trace of a prompt, the agent chosen for it, the hooks that ran and the
+-- endpoints they called.
 
 set local role agentbooks_owner;
 
@@ -81,7 +81,8 @@ comment on column traceability.execution_traces.root_id is
 'correlation_id at the top of the tree; its own for a root.';
 comment on column traceability.execution_traces.parent_id is
 'correlation_id of the trace above, sometimes a hook''s id; null for a root. No key.';
-comment on column traceability.execution_traces.session_id is 'The user''s session. No table holds it.';
+comment on column traceability.execution_traces.session_id is
+'The user''s session. No table holds it.';
 comment on column traceability.execution_traces.user_id is
 'Who prompted. Null: nobody said, and no application user sees the trace.';
 comment on column traceability.execution_traces.source is
@@ -97,11 +98,13 @@ comment on column traceability.execution_traces.status is
 'in_progress, completed, failed or cancelled. Completed says nothing of success.';
 comment on column traceability.execution_traces.success is
 'The verdict; null until there is one. A completed trace may have failed its task.';
-comment on column traceability.execution_traces.error_message is 'What went wrong; null if nothing did.';
+comment on column traceability.execution_traces.error_message is
+'What went wrong; null if nothing did.';
 comment on column traceability.execution_traces.error_type is
 'Class of the error; null if there was none. An open list.';
 comment on column traceability.execution_traces.context is 'Circumstances of the run, an object.';
-comment on column traceability.execution_traces.tags is 'Free words; null and empty both mean none.';
+comment on column traceability.execution_traces.tags is
+'Free words; null and empty both mean none.';
 comment on column traceability.execution_traces.created_at is 'When the row was written.';
 comment on column traceability.execution_traces.updated_at is 'When the row was last changed.';
 comment on column traceability.execution_traces.tenant_id is 'Tenant; ''default'' without tenants.';
@@ -154,9 +157,11 @@ alter table traceability.agent_routing_decisions enable row level security;
 -- Writers know a decision by its id alone.
 create index idx_routing_id on traceability.agent_routing_decisions (id);
 -- The latest decision of a trace.
-create index idx_routing_trace_created on traceability.agent_routing_decisions (trace_id, created_at desc);
+create index idx_routing_trace_created on traceability.agent_routing_decisions
+(trace_id, created_at desc);
 -- What an agent was chosen for, newest first.
-create index idx_routing_agent on traceability.agent_routing_decisions (agent_selected, created_at desc);
+create index idx_routing_agent on traceability.agent_routing_decisions
+(agent_selected, created_at desc);
 -- Decisions of one strategy.
 create index idx_routing_strategy on traceability.agent_routing_decisions (routing_strategy);
 -- Decisions that a pattern led to; most had none.
@@ -181,7 +186,8 @@ comment on table traceability.agent_routing_decisions is
 comment on column traceability.agent_routing_decisions.trace_id is
 'The trace that was routed; deleted with it.';
 comment on column traceability.agent_routing_decisions.id is 'The decision.';
-comment on column traceability.agent_routing_decisions.agent_selected is 'Name of the agent chosen.';
+comment on column traceability.agent_routing_decisions.agent_selected is
+'Name of the agent chosen.';
 comment on column traceability.agent_routing_decisions.confidence_score is
 'How sure the router was, 0 to 1.';
 comment on column traceability.agent_routing_decisions.confidence_trigger is
@@ -210,9 +216,12 @@ comment on column traceability.agent_routing_decisions.execution_started_at is
 'When the agent began; null if it did not, or not yet.';
 comment on column traceability.agent_routing_decisions.execution_completed_at is
 'When the agent ended; null if it did not, or not yet.';
-comment on column traceability.agent_routing_decisions.created_at is 'When it was decided, 2000 to 2099.';
-comment on column traceability.agent_routing_decisions.updated_at is 'When the row was last changed.';
-comment on column traceability.agent_routing_decisions.tenant_id is 'Tenant; ''default'' without tenants.';
+comment on column traceability.agent_routing_decisions.created_at is
+'When it was decided, 2000 to 2099.';
+comment on column traceability.agent_routing_decisions.updated_at is
+'When the row was last changed.';
+comment on column traceability.agent_routing_decisions.tenant_id is
+'Tenant; ''default'' without tenants.';
 comment on column traceability.agent_routing_decisions.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';
 
@@ -298,7 +307,8 @@ comment on column traceability.hook_executions.id is 'The execution; endpoint ca
 comment on column traceability.hook_executions.hook_type is
 'When the hook runs: at a prompt, around a tool, at a stop, at a session''s ends.';
 comment on column traceability.hook_executions.hook_name is 'Name of the hook.';
-comment on column traceability.hook_executions.execution_order is 'Place among the trace''s hooks, from 1.';
+comment on column traceability.hook_executions.execution_order is
+'Place among the trace''s hooks, from 1.';
 comment on column traceability.hook_executions.tool_name is
 'Tool it ran around, such as Write or Read; null if none.';
 comment on column traceability.hook_executions.file_path is 'File the tool touched; null if none.';
@@ -314,17 +324,20 @@ comment on column traceability.hook_executions.output_data is
 'What came out; null if not kept. Personal data.';
 comment on column traceability.hook_executions.modifications_made is
 'What it changed in the tool''s input; null if nothing.';
-comment on column traceability.hook_executions.rag_query_performed is 'Whether it searched for knowledge.';
+comment on column traceability.hook_executions.rag_query_performed is
+'Whether it searched for knowledge.';
 comment on column traceability.hook_executions.rag_results is
 'An object: matches, confidence, top_pattern. Null if it did not search.';
 comment on column traceability.hook_executions.quality_check_performed is
 'Whether it checked the quality of the work.';
 comment on column traceability.hook_executions.quality_results is
 'An object: violations_found, corrections_applied, quality_score (0 to 1). Null if not checked.';
-comment on column traceability.hook_executions.error_message is 'What went wrong; null if nothing did.';
+comment on column traceability.hook_executions.error_message is
+'What went wrong; null if nothing did.';
 comment on column traceability.hook_executions.error_type is
 'Class of the error; null if there was none.';
-comment on column traceability.hook_executions.error_stack is 'Stack trace; may hold personal data.';
+comment on column traceability.hook_executions.error_stack is
+'Stack trace; may hold personal data.';
 comment on column traceability.hook_executions.metadata is
 'An object that repeats figures of the results, such as quality_score and processing_time_ms.';
 comment on column traceability.hook_executions.created_at is 'When the row was written.';
@@ -434,7 +447,8 @@ comment on column traceability.endpoint_calls.completed_at is 'End; null if no a
 comment on column traceability.endpoint_calls.duration_ms is
 'Milliseconds it took, retries included; null if not measured.';
 comment on column traceability.endpoint_calls.success is 'The writer''s verdict on the whole call.';
-comment on column traceability.endpoint_calls.error_message is 'What went wrong; null if nothing did.';
+comment on column traceability.endpoint_calls.error_message is
+'What went wrong; null if nothing did.';
 comment on column traceability.endpoint_calls.error_type is
 'timeout, connection_error, http_error or another; null if there was none.';
 comment on column traceability.endpoint_calls.retry_count is 'Attempts after the first.';

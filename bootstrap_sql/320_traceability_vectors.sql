@@ -1,6 +1,6 @@
 -- requires: vector
--- Similarity search over patterns and routed queries. An embedding has 1536 numbers; those of another
--- model need a column of their own, as distances between models mean nothing.
+-- Similarity search over patterns and routed queries. An embedding has 1536 numbers; those of
+-- another model need a column of their own, as distances between models mean nothing.
 
 set local role agentbooks_owner;
 
@@ -64,5 +64,5 @@ comment on function traceability.find_similar_patterns (public.vector, double pr
 
 revoke all on function traceability.find_similar_patterns (public.vector, double precision, int)
 from public;
-grant execute on function traceability.find_similar_patterns (public.vector, double precision, int) to
-    agentbooks_refresher, service_role, authenticated;
+grant execute on function traceability.find_similar_patterns (public.vector, double precision, int)
+to agentbooks_refresher, service_role, authenticated;

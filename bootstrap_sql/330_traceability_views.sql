@@ -42,20 +42,26 @@ cross join lateral (
 comment on view traceability.trace_summary is
 'One row per trace, with its latest routing decision.';
 comment on column traceability.trace_summary.id is 'The trace.';
-comment on column traceability.trace_summary.correlation_id is 'The id that travels between services.';
+comment on column traceability.trace_summary.correlation_id is
+'The id that travels between services.';
 comment on column traceability.trace_summary.session_id is 'The user''s session.';
-comment on column traceability.trace_summary.prompt_text is 'What was asked, on roots only. Personal data.';
+comment on column traceability.trace_summary.prompt_text is
+'What was asked, on roots only. Personal data.';
 comment on column traceability.trace_summary.started_at is 'Start.';
-comment on column traceability.trace_summary.completed_at is 'End; null while it runs, or if never set.';
+comment on column traceability.trace_summary.completed_at is
+'End; null while it runs, or if never set.';
 comment on column traceability.trace_summary.duration_ms is 'Milliseconds; null if not measured.';
-comment on column traceability.trace_summary.status is 'in_progress, completed, failed or cancelled.';
+comment on column traceability.trace_summary.status is
+'in_progress, completed, failed or cancelled.';
 comment on column traceability.trace_summary.success is 'The verdict; null until there is one.';
-comment on column traceability.trace_summary.agent_selected is 'The agent; null if it was not routed.';
+comment on column traceability.trace_summary.agent_selected is
+'The agent; null if it was not routed.';
 comment on column traceability.trace_summary.routing_confidence is
 'How sure the router was, 0 to 1; null if it was not routed.';
 comment on column traceability.trace_summary.hook_count is 'Hooks that ran, 0 if none.';
 comment on column traceability.trace_summary.endpoint_count is 'Endpoint calls, 0 if none.';
-comment on column traceability.trace_summary.error_type is 'Class of the error; null if there was none.';
+comment on column traceability.trace_summary.error_type is
+'Class of the error; null if there was none.';
 
 
 -- A trace that was routed to an agent twice is one execution of it.
@@ -159,10 +165,11 @@ from traceability.success_patterns as p
 left join uses as u on p.id = u.pattern_id;
 
 comment on view traceability.pattern_effectiveness is
-'One row per pattern. Order by success_rate desc nulls last, total_usage_count desc. An application '
-'user''s recent figures come from own traces alone, the counters from all.';
+'One row per pattern. Order by success_rate desc nulls last, total_usage_count desc. An '
+'application user''s recent figures come from own traces alone, the counters from all.';
 comment on column traceability.pattern_effectiveness.id is 'The pattern.';
-comment on column traceability.pattern_effectiveness.pattern_hash is 'The writer''s fingerprint of it.';
+comment on column traceability.pattern_effectiveness.pattern_hash is
+'The writer''s fingerprint of it.';
 comment on column traceability.pattern_effectiveness.intent_classification is
 'What the prompt asked for; null if not classified.';
 comment on column traceability.pattern_effectiveness.keywords is 'Words that matching compares.';
@@ -177,13 +184,15 @@ comment on column traceability.pattern_effectiveness.avg_duration_ms is
 'Running mean in milliseconds; null if never measured.';
 comment on column traceability.pattern_effectiveness.confidence_score is
 'The writer''s trust in it, 0 to 1; null if not rated.';
-comment on column traceability.pattern_effectiveness.last_used_at is 'Last use; null if never used.';
+comment on column traceability.pattern_effectiveness.last_used_at is
+'Last use; null if never used.';
 comment on column traceability.pattern_effectiveness.usage_30d is
 'Logged uses in the last 30 days, judged or not.';
 comment on column traceability.pattern_effectiveness.avg_match_score is
 'Mean over logged uses, 0 to 1; null if none was scored. Old logs are gone.';
 comment on column traceability.pattern_effectiveness.recent_trend is
-'Uses of the last 30 days against the 30 before: increasing or decreasing beyond 10 %, else stable.';
+'Uses of the last 30 days against the 30 before: increasing or decreasing beyond 10 %, else '
+'stable.';
 
 
 -- error_patterns holds no single errors: recent ones are counted where they happened.
@@ -280,7 +289,8 @@ agents as (
 active as (
     select
         count(*) as active_agents,
-        (array_agg(a.agent_selected order by a.decisions desc, a.agent_selected))[1] as most_used_agent
+        (array_agg(a.agent_selected order by a.decisions desc, a.agent_selected))[1]
+            as most_used_agent
     from agents as a
 ),
 
@@ -330,7 +340,8 @@ comment on column traceability.dashboard_summary.successful_traces is
 comment on column traceability.dashboard_summary.overall_success_rate is
 'Successful by completed traces, 0 to 100: an unjudged one counts as no success. Null if none '
 'completed.';
-comment on column traceability.dashboard_summary.total_patterns is 'Patterns, inactive ones included.';
+comment on column traceability.dashboard_summary.total_patterns is
+'Patterns, inactive ones included.';
 comment on column traceability.dashboard_summary.high_quality_patterns is
 'Those with a success rate of 0.8 or more over at least 5 uses.';
 comment on column traceability.dashboard_summary.avg_pattern_success_rate is
@@ -341,7 +352,8 @@ comment on column traceability.dashboard_summary.most_used_agent is
 'The one routed to most in that time, ties by name; null if none was.';
 comment on column traceability.dashboard_summary.errors_24h is
 'Errors in traces, hooks and endpoint calls that started in the last 24 hours.';
-comment on column traceability.dashboard_summary.unique_error_types is 'Different types among those.';
+comment on column traceability.dashboard_summary.unique_error_types is
+'Different types among those.';
 comment on column traceability.dashboard_summary.median_duration_ms is
 'Median over measured traces, interpolated; null if none was.';
 comment on column traceability.dashboard_summary.p95_duration_ms is

@@ -1,5 +1,5 @@
--- What writers call instead of updating counters by hand, what a screen calls to replay a trace, and
--- what retention calls.
+-- What writers call instead of updating counters by hand, what a screen calls to replay a trace,
+-- and what retention calls.
 
 set local role agentbooks_owner;
 
@@ -26,7 +26,8 @@ begin
     for update;
 
     if not found then
-        raise exception 'record_pattern_usage: there is no pattern %', coalesce(p_pattern_id::text, 'null')
+        raise exception 'record_pattern_usage: there is no pattern %',
+            coalesce(p_pattern_id::text, 'null')
             using errcode = 'no_data_found';
     end if;
 
@@ -95,7 +96,8 @@ comment on function traceability.record_pattern_usage (uuid, uuid, numeric, bool
 'logged, not counted. The same pattern and trace again: nothing changes. A pattern with fewer than '
 '0.7 successes after 5 uses becomes inactive.';
 
-revoke all on function traceability.record_pattern_usage (uuid, uuid, numeric, boolean, int) from public;
+revoke all on function traceability.record_pattern_usage (uuid, uuid, numeric, boolean, int)
+from public;
 grant execute on function traceability.record_pattern_usage (uuid, uuid, numeric, boolean, int) to
     agentbooks_loader, service_role;
 
@@ -145,11 +147,12 @@ begin atomic
 end;
 
 comment on function traceability.record_error_pattern (text, text, text, text, text, uuid) is
-'Counts one error of the caller''s tenant under its type and message pattern, which it adds if new; '
-'returns the kind of error. Null category, severity, agent or trace: keeps what is known. Keeps the '
-'first ten traces as examples.';
+'Counts one error of the caller''s tenant under its type and message pattern, which it adds if '
+'new; returns the kind of error. Null category, severity, agent or trace: keeps what is known. '
+'Keeps the first ten traces as examples.';
 
-revoke all on function traceability.record_error_pattern (text, text, text, text, text, uuid) from public;
+revoke all on function traceability.record_error_pattern (text, text, text, text, text, uuid)
+from public;
 grant execute on function traceability.record_error_pattern (text, text, text, text, text, uuid) to
     agentbooks_loader, service_role;
 
@@ -271,7 +274,8 @@ declare
 begin
     if p_trace_days is null or p_trace_days not between 1 and 36500
         or p_usage_days is null or p_usage_days not between 1 and 36500 then
-        raise exception 'cleanup_old_data: p_trace_days is %, p_usage_days is %, both must be from 1 to 36500',
+        raise exception
+            'cleanup_old_data: p_trace_days is %, p_usage_days is %, both must be from 1 to 36500',
             coalesce(p_trace_days::text, 'null'), coalesce(p_usage_days::text, 'null')
             using errcode = 'invalid_parameter_value';
     end if;
@@ -338,9 +342,10 @@ end
 $function$;
 
 comment on function traceability.cleanup_old_data (int, int, boolean) is
-'Deletes old traces with all rows below them, old uses of patterns, and patterns that were used fewer '
-'than 5 times, mostly failed and rest for 30 days; returns the rows per table (not those below a '
-'trace). Trees with an open or younger trace stay whole. p_dry_run, the default, only counts.';
+'Deletes old traces with all rows below them, old uses of patterns, and patterns that were used '
+'fewer than 5 times, mostly failed and rest for 30 days; returns the rows per table (not those '
+'below a trace). Trees with an open or younger trace stay whole. p_dry_run, the default, only '
+'counts.';
 
 revoke all on function traceability.cleanup_old_data (int, int, boolean) from public;
 grant execute on function traceability.cleanup_old_data (int, int, boolean) to

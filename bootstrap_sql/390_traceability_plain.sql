@@ -65,7 +65,7 @@ end
 $function$;
 
 comment on function traceability.set_updated_at () is
-'Trigger: before each update, sets updated_at to the time and change_id to the running transaction.';
+'Trigger: before each update, sets updated_at to the time, change_id to the running transaction.';
 
 revoke all on function traceability.set_updated_at () from public;
 

@@ -203,8 +203,9 @@ comment on column agentic.agent_sessions.context is
 'An object, free in its keys: what the agent carries from step to step. Null without any.';
 comment on column agentic.agent_sessions.started_at is 'When the session began.';
 comment on column agentic.agent_sessions.ended_at is
-'When it ended or expired; decisions and messages of a later time are refused (AB410). Null while '
-'open; a completed or terminated session with null ended at an unknown time and takes nothing more.';
+'When it ended or expired; decisions and messages of a later time are refused (AB410). Set by a '
+'trigger where a writer closes an open session and gives no time. Null while open, and for a session '
+'that was already closed when it was loaded, without its time: nothing is refused then.';
 comment on column agentic.agent_sessions.session_state is
 'Active and paused sessions are open; terminated ones were stopped or expired.';
 comment on column agentic.agent_sessions.metadata is 'An object, free in its keys; null without any.';

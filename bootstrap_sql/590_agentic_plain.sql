@@ -55,6 +55,28 @@ create trigger agent_sessions_version before update on agentic.agent_sessions
 for each row when (pg_trigger_depth() = 0)
 execute function agentic.require_next_version('session_id');
 
+-- Some writers close a session by its state alone: without a time, nothing could be too late for it.
+create function agentic.set_session_end() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    new.ended_at := greatest(clock_timestamp(), new.started_at);
+    return new;
+end
+$function$;
+
+comment on function agentic.set_session_end () is
+'Trigger: ends a session now, where its writer has closed it and given no time.';
+
+create trigger agent_sessions_closed before update on agentic.agent_sessions
+for each row when (
+    old.session_state in ('active', 'paused')
+    and new.session_state in ('completed', 'terminated')
+    and new.ended_at is null
+)
+execute function agentic.set_session_end();
+
 -- By the row's own time, so that history can be loaded after its session has ended. Once per
 -- statement: a row trigger would take a bulk load beyond twice the time of a bare table. The lookup
 -- is a scalar subquery: as a join, a plan cached by a bulk load would later read all sessions for a
@@ -70,7 +92,6 @@ begin
     from inserted as i
     where (
         select s.ended_at < i.created_at
-            or (s.ended_at is null and s.session_state in ('completed', 'terminated'))
         from agentic.agent_sessions as s
         where s.session_id = i.session_id
     )
@@ -85,8 +106,7 @@ end
 $function$;
 
 comment on function agentic.refuse_after_session_end () is
-'Trigger: refuses rows that are later than the end of their session (AB410), or any when that end is '
-'unknown.';
+'Trigger: refuses rows that are later than the end of their session (AB410).';
 
 create trigger agent_decisions_session_open after insert on agentic.agent_decisions
 referencing new table as inserted
@@ -107,4 +127,5 @@ create trigger agent_audit_log_keep before delete or truncate on agentic.agent_a
 for each statement execute function agentic.refuse_audit_change();
 
 revoke all on function agentic.require_next_version () from public;
+revoke all on function agentic.set_session_end () from public;
 revoke all on function agentic.refuse_after_session_end () from public;

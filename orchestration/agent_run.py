@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import reprlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,14 +21,19 @@ import msgspec
 SCHEMA = "agent-run/1"
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-LONGEST_EXECUTION_MS = 2**31 - 1
+DECODER = msgspec.json.Decoder(float_hook=Decimal)  # amounts keep every digit the source wrote
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escaped backslash before u0000 is no NUL
 
 MOST_TOKENS = 10**15
+MOST_MESSAGES = 16**5  # ids hold a message's position in five hex digits,
+MOST_CALLS = 16**4  # and a call's position in its message in four
+LONGEST_DURATION_S = 100 * 366 * 86_400
+LONGEST_EXECUTION_MS = 2**31 - 1
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
-Amount = Annotated[float, msgspec.Meta(ge=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=10**12)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DURATION_S)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Row = tuple[Any, ...]
 
@@ -74,6 +80,17 @@ COLUMNS = {
 """Columns the loader writes, by table, in the order in which foreign keys let them be written."""
 
 
+SECRET = re.compile(
+    r"(^|_)(api_?key|secret|password|passwd|authorization|credentials?|private_?key|access_?token)(_|$)",
+    re.IGNORECASE,
+)
+"""Names of fields whose values are credentials: sources record whole client settings."""
+MAYBE_SECRET = re.compile(
+    rb"api_?key|secret|passw|authorization|credential|private_?key|access_?token", re.IGNORECASE
+)
+REDACTED = "[REDACTED]"
+
+
 class Rejected(ValueError):  # noqa: N818 - it is an outcome, not a failure of the program
     """The record cannot be taken; the text is the reason, for the person who sent it."""
 
@@ -105,7 +122,7 @@ class Message(msgspec.Struct):
     role: Literal["system", "user", "assistant", "tool"]
     timestamp: str | None = None
     content: Any = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], msgspec.Meta(max_length=MOST_CALLS)] | None = None
     tool_call_id: str | None = None
     name: str | None = None
     error: bool | None = None
@@ -150,7 +167,7 @@ class AgentRun(msgspec.Struct):
     trial: int | None = None
     started_at: str | None = None
     ended_at: str | None = None
-    duration_s: Amount | None = None
+    duration_s: Seconds | None = None
     termination_reason: str | None = None
     error_message: str | None = None
     reward: float | None = None
@@ -160,7 +177,7 @@ class AgentRun(msgspec.Struct):
     cost_parts_usd: dict[str, Amount] | None = None
     usage_totals: Usage | None = None
     decision: Verdict | None = None
-    messages: list[Message] | None = None
+    messages: Annotated[list[Message], msgspec.Meta(max_length=MOST_MESSAGES)] | None = None
 
 
 @dataclass
@@ -189,15 +206,19 @@ def parse(line: bytes) -> ParsedRun:
             schema says.
     """
     try:
-        raw = msgspec.json.decode(line)
+        raw = DECODER.decode(line)
+        if MAYBE_SECRET.search(line):
+            raw = _without_secrets(raw)
     except RecursionError:
         raise Rejected("is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(f"is not JSON: {error}") from None
+    except InvalidOperation:
+        raise Rejected("has a number that is out of any range") from None
     if not isinstance(raw, dict):
         raise Rejected("is not a JSON object")
     if raw.get("schema") != SCHEMA:
-        given = repr(raw["schema"]) if "schema" in raw else "missing"
+        given = reprlib.repr(raw["schema"]) if "schema" in raw else "missing"
         raise Rejected(f"field schema is {given}; this loader takes {SCHEMA!r}")
     if b"\\u0000" in line and NUL.search(line):
         raise Rejected("has a NUL character in a text, which PostgreSQL cannot store")
@@ -220,7 +241,10 @@ def rows_of(parsed: ParsedRun, undated_as: date | None = None) -> RunRows:
         Rejected: A time is unreadable, out of 2000-2099 or missing, or the run ends before it
             starts.
     """
-    return _Mapping(parsed, undated_as).rows()
+    try:
+        return _Mapping(parsed, undated_as).rows()
+    except RecursionError:
+        raise Rejected("is nested too deeply") from None
 
 
 class _Mapping:
@@ -255,7 +279,9 @@ class _Mapping:
 
     def id_of(self, kind: str, position: int = 0, part: int = 0) -> str:
         """Give a uuid that follows from the run's id, what the row is, and where it stands."""
-        kinds = ("trace", "session", "message", "llm", "tool", "decision", "pattern_use")
+        kinds = (
+            "trace", "session", "message", "llm", "tool", "decision", "pattern_use", "result",
+        )  # fmt: skip
         return _uuid(f"{self.digest}{kinds.index(kind):x}{position:05x}{part:04x}")
 
     # Times
@@ -266,13 +292,14 @@ class _Mapping:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise Rejected(f"field {name} is {text!r}, which is not an ISO 8601 time") from None
+            given = reprlib.repr(text)
+            raise Rejected(f"field {name} is {given}, which is not an ISO 8601 time") from None
         if moment.tzinfo is None:
             self.result.naive_times = True
             moment = moment.replace(tzinfo=UTC)
         if not EARLIEST <= moment < LATEST:
             raise Rejected(f"field {name} is {text!r}, which is not between 2000 and 2100")
-        return moment
+        return moment.astimezone(UTC)
 
     def start(self, undated_as: date | None) -> datetime:
         started_at = self.time(self.run.started_at, "started_at")
@@ -290,10 +317,7 @@ class _Mapping:
         if ended_at is not None and ended_at < self.started_at:
             raise Rejected("ends before it starts")
         if ended_at is None and self.run.duration_s is not None:
-            try:
-                ended_at = self.started_at + timedelta(seconds=self.run.duration_s)
-            except OverflowError:
-                raise Rejected("field duration_s is longer than a century") from None
+            ended_at = self.started_at + timedelta(seconds=self.run.duration_s)
             if ended_at >= LATEST:
                 raise Rejected("field duration_s ends after the year 2099")
         return ended_at
@@ -315,8 +339,8 @@ class _Mapping:
 
     def fees(self) -> Decimal | None:
         """Charges that are no LLM call, such as a paid search."""
-        parts = self.run.cost_parts_usd or {}
-        fees = [_exact(parts[name]) for name in parts if name not in ("llm_tokens", "total_cost")]
+        parts = self.raw.get("cost_parts_usd") or {}
+        fees = [parts[name] for name in parts if name not in ("llm_tokens", "total_cost")]
         return sum(fees, Decimal()) if fees else None
 
     def notes(self) -> dict[str, Any]:
@@ -340,8 +364,8 @@ class _Mapping:
         run = self.run
         metadata = {key: value for key, value in self.raw.items() if key != "messages"}
         metadata["loader"] = self.notes()
-        costs = (run.agent_cost_usd, run.counterpart_cost_usd)
-        recorded = [_exact(cost) for cost in costs if cost is not None]
+        costs = (self.raw.get("agent_cost_usd"), self.raw.get("counterpart_cost_usd"))
+        recorded = [cost for cost in costs if cost is not None]
         self.add(
             "observability.traces",
             self.trace_id,
@@ -350,7 +374,7 @@ class _Mapping:
             run.task_summary,
             self.started_at,
             self.ended_at,
-            None if run.duration_s is None else _exact(run.duration_s).scaleb(3),
+            None if run.duration_s is None else self.raw["duration_s"] * 1000,
             self.status(),
             run.error_message,
             sum(recorded) if recorded else None,
@@ -474,7 +498,7 @@ class _Mapping:
             (ended - began) / timedelta(milliseconds=1),
             "{}",
             _json(_tokens(raw["usage"])),
-            message.cost,
+            raw.get("cost"),
             party.model,
             party.provider,
             _json(metadata),
@@ -528,7 +552,7 @@ class _Mapping:
         self.add(
             "observability.spans",
             self.trace_id,
-            self.id_of("tool", position),
+            self.id_of("result", position),
             None,
             "agent_tool_call",
             (message.name or "unknown")[:255],
@@ -563,7 +587,7 @@ class _Mapping:
             "task",
             _json({"run_id": run.run_id, **task}),
             run.decision.rationale if run.decision else None,
-            _json({"termination_reason": run.termination_reason, "reward": run.reward}),
+            _json({"termination_reason": run.termination_reason, "reward": self.raw.get("reward")}),
             "approved" if run.success else "rejected",
             self.started_at,
             self.execution_time_ms(),
@@ -625,17 +649,29 @@ class _Mapping:
         return self.run.agent
 
 
+def _without_secrets(value: Any) -> Any:
+    """Give a value with every credential in it replaced, so that none reaches the database."""
+    if isinstance(value, dict):
+        return {
+            key: REDACTED if SECRET.search(key) and inner else _without_secrets(inner)
+            for key, inner in value.items()
+        }
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _payer(role: str) -> str:
     return "counterpart" if role == "user" else "agent"
 
 
 def _tokens(usage: dict[str, Any]) -> dict[str, int]:
     """Give a usage's counts under the raw schema's names."""
-    return {
-        USAGE_NAMES.get(key, key): value
+    counts = {
+        key: value
         for key, value in usage.items()
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
     }
+    renamed = {name: counts.pop(key) for key, name in USAGE_NAMES.items() if key in counts}
+    return counts | renamed
 
 
 def _beside_tokens(usage: dict[str, Any]) -> dict[str, Any]:
@@ -644,7 +680,7 @@ def _beside_tokens(usage: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in usage.items()
-        if value is not None and USAGE_NAMES.get(key, key) not in counts
+        if value is not None and counts.get(USAGE_NAMES.get(key, key)) != value
     }
 
 
@@ -653,11 +689,6 @@ def _total_tokens(usage: Usage) -> int | None:
         return usage.total_tokens
     parts = [n for n in (usage.prompt_tokens, usage.completion_tokens) if n is not None]
     return sum(parts) if parts else None
-
-
-def _exact(number: float) -> Decimal:
-    """The decimal number that the source wrote, not the binary one nearest to it."""
-    return Decimal(repr(number))
 
 
 def _uuid(digits: str) -> str:

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import zlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -110,8 +111,9 @@ def load_agent_runs(
     summary = LoadSummary()
     for path in paths:
         summary.files += 1
-        for batch in _batches(path, progress):
-            _load_batch(connection, path, batch, undated_as, summary)
+        batches = (_prepare(batch, undated_as) for batch in _batches(path, progress))
+        for batch in _one_ahead(batches):
+            _load_batch(connection, str(path.resolve()), batch, summary)
     return summary
 
 
@@ -180,56 +182,77 @@ def _batches(path: Path, progress: Callable[[int], None]) -> Iterator[list[Recor
 
 @dataclass
 class _Candidate:
-    """A record that passed the checks, with its rows."""
+    """A record that passed the checks of its fields, with its rows or what keeps it from any."""
 
     record: Record
     run: ParsedRun
     rows: RunRows
+    flaw: str | None = None
 
 
-def _load_batch(
-    connection: psycopg.Connection,
-    path: Path,
-    batch: list[Record],
-    undated_as: date | None,
-    summary: LoadSummary,
-) -> None:
-    source_file = str(path.resolve())
-    parsed: dict[str, tuple[Record, ParsedRun]] = {}
-    rejections: list[Rejection] = []
-    for record in batch:
+@dataclass
+class _Batch:
+    """Records of a file, ready to be written."""
+
+    candidates: dict[str, _Candidate] = field(default_factory=dict)
+    rejections: list[Rejection] = field(default_factory=list)
+    repeated: int = 0
+
+
+def _one_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """Prepare the next batch while the database writes the last one."""
+    with ThreadPoolExecutor(1, "agentbooks-load") as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield batch
+
+
+def _prepare(records: list[Record], undated_as: date | None) -> _Batch:
+    batch = _Batch()
+    for record in records:
         try:
             run = _parse(record)
         except Rejected as reason:
-            rejections.append(Rejection(record, str(reason)))
+            batch.rejections.append(Rejection(record, str(reason)))
             continue
-        first = parsed.setdefault(run.run.run_id, (record, run))
-        if first[0] is not record:
-            if first[1].sha256 == run.sha256:
-                summary.already_loaded += 1
-            else:
-                rejections.append(Rejection(record, _conflict(run)))
+        first = batch.candidates.get(run.run.run_id)
+        if first is None:
+            try:
+                candidate = _Candidate(record, run, rows_of(run, undated_as))
+            except Rejected as reason:
+                candidate = _Candidate(record, run, RunRows(), str(reason))
+            batch.candidates[run.run.run_id] = candidate
+        elif first.run.sha256 == run.sha256:
+            batch.repeated += 1
+        else:
+            batch.rejections.append(Rejection(record, _conflict(run)))
+    return batch
 
+
+def _load_batch(
+    connection: psycopg.Connection, source_file: str, batch: _Batch, summary: LoadSummary
+) -> None:
+    rejections = batch.rejections
+    summary.already_loaded += batch.repeated
     with connection.transaction():
         _begin(connection)
         known: dict[str, bytes] = dict(
             connection.execute(
                 "select run_id, content_sha256 from ops.loaded_runs where run_id = any(%s)",
-                (list(parsed),),
+                (list(batch.candidates),),
             ).fetchall()
         )
         candidates: list[_Candidate] = []
-        for run_id, (record, run) in parsed.items():
-            if run_id in known:
-                if known[run_id] == run.sha256:
-                    summary.already_loaded += 1
-                else:
-                    rejections.append(Rejection(record, _conflict(run)))
-                continue
-            try:
-                candidates.append(_Candidate(record, run, rows_of(run, undated_as)))
-            except Rejected as reason:
-                rejections.append(Rejection(record, str(reason)))
+        for run_id, candidate in batch.candidates.items():
+            if known.get(run_id) == candidate.run.sha256:
+                summary.already_loaded += 1
+            elif run_id in known:
+                rejections.append(Rejection(candidate.record, _conflict(candidate.run)))
+            elif candidate.flaw is not None:
+                rejections.append(Rejection(candidate.record, candidate.flaw))
+            else:
+                candidates.append(candidate)
         loaded = _write(connection, source_file, candidates, rejections)
         _keep_rejections(connection, source_file, rejections)
 

@@ -146,8 +146,8 @@ def test_dbt_gets_the_parts_of_a_url_as_variables(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(
         database.URL_VARIABLE, "postgresql://me:p%40ss@db.example:6432/books?sslmode=require"
     )
-    assert database.dbt_target() == "prod"
     assert database.dbt_environment() == {
+        "DBT_TARGET": "prod",
         "PGHOST": "db.example",
         "PGPORT": "6432",
         "PGUSER": "me",
@@ -163,6 +163,5 @@ def test_without_a_server_dbt_is_told_to_start_one(
     """The message of dbt itself would blame the port."""
     monkeypatch.delenv(database.URL_VARIABLE, raising=False)
     monkeypatch.setenv(server.HOME_VARIABLE, str(tmp_path))
-    assert database.dbt_target() == "local"
     with pytest.raises(AgentbooksError, match="agentbooks db up"):
         database.dbt_environment()

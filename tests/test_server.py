@@ -95,8 +95,10 @@ def test_the_next_command_finds_the_running_server(running: server.Server) -> No
     assert server.status() == running
     assert server.dsn() == running.dsn
     assert running.exports == {}
-    assert database.dbt_environment() == {server.PORT_VARIABLE: str(running.port)}
-    assert database.dbt_target() == "local"
+    assert database.dbt_environment() == {
+        "DBT_TARGET": "local",
+        server.PORT_VARIABLE: str(running.port),
+    }
 
 
 def test_it_listens_on_the_loopback_address_only(running: server.Server) -> None:

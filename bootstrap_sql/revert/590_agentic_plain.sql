@@ -4,6 +4,8 @@ drop trigger agent_audit_log_chain on agentic.agent_audit_log;
 drop trigger conversation_history_session_open on agentic.conversation_history;
 drop trigger agent_decisions_session_open on agentic.agent_decisions;
 drop function agentic.refuse_after_session_end ();
+drop trigger agent_sessions_closed on agentic.agent_sessions;
+drop function agentic.set_session_end ();
 drop trigger agent_sessions_version on agentic.agent_sessions;
 drop trigger agents_version on agentic.agents;
 drop function agentic.require_next_version ();

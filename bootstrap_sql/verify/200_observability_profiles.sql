@@ -17,7 +17,11 @@ from pg_policies
 where schemaname = 'observability' and policyname in ('profiles_own', 'workflows_own');
 
 select
-    1 / has_column_privilege('agentbooks_refresher', 'observability.profiles', 'email', 'select')::int,
+    1 / has_column_privilege(
+        'agentbooks_refresher', 'observability.profiles', 'email', 'select'
+    )::int,
     1 / (not has_column_privilege(role, 'observability.profiles', 'settings', 'select'))::int
-from unnest(array['agentbooks_loader', 'agentbooks_refresher', 'agentbooks_retention', 'bi_reader', 'anon'])
-    as jobs (role);
+from (
+    values
+    ('agentbooks_loader'), ('agentbooks_refresher'), ('agentbooks_retention'), ('bi_reader'), ('anon')
+) as others (role);

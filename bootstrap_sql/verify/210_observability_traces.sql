@@ -17,7 +17,9 @@ select
     'observability.spans_default'::regclass,
     'observability.is_token_counts(jsonb)'::regprocedure,
     1 / has_table_privilege('agentbooks_loader', 'observability.spans', 'insert')::int,
-    1 / (not has_table_privilege('agentbooks_loader', 'observability.spans_default', 'insert'))::int;
+    1 / (not has_table_privilege(
+        'agentbooks_loader', 'observability.spans_default', 'insert'
+    ))::int;
 
 select 1 / (count(*) = 2)::int as both_policies
 from pg_policies

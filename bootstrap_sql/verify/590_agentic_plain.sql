@@ -2,6 +2,7 @@
 
 select
     'agentic.require_next_version()'::regprocedure,
+    'agentic.set_session_end()'::regprocedure,
     'agentic.refuse_after_session_end()'::regprocedure;
 
 select 1 / (count(*) = 1)::int as has_key
@@ -10,7 +11,7 @@ where conrelid = 'agentic.agent_sessions'::regclass
     and conname = 'agent_sessions_user_id_fkey'
     and confdeltype = 'n';
 
-select 1 / (count(*) = 14)::int as all_triggers
+select 1 / (count(*) = 15)::int as all_triggers
 from pg_trigger
 where not tgisinternal
     and tgparentid = 0
