@@ -10,7 +10,7 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> claim, '');
 
-comment on function ops.caller_claim (text) is
+comment on function ops.caller_claim(text) is
 'A claim of the caller''s JSON web token, as PostgREST and Supabase hand it over; null without one.';
 
 create function ops.caller_user_id() returns text
@@ -20,7 +20,7 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 return coalesce(nullif(current_setting('app.user_id', true), ''), ops.caller_claim('sub'));
 
-comment on function ops.caller_user_id () is
+comment on function ops.caller_user_id() is
 'The calling user: the setting app.user_id, else the token''s subject, else null (anonymous).';
 
 create function ops.caller_tenant_id() returns text
@@ -30,6 +30,6 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 return coalesce(nullif(current_setting('app.tenant_id', true), ''), ops.caller_claim('tenant_id'), 'default');
 
-comment on function ops.caller_tenant_id () is
+comment on function ops.caller_tenant_id() is
 'The calling tenant: the setting app.tenant_id, else the token''s tenant_id, else ''default'', the '
 'one tenant of an installation without tenants.';

@@ -14,7 +14,7 @@ return (
     where c.oid = parent
 );
 
-comment on function ops.month_partition_name (regclass, date) is
+comment on function ops.month_partition_name(regclass, date) is
 'Name of the partition that holds a month, such as spans_y2026m02; month_start is its first day.';
 
 create function ops.create_month_partitions(parent regclass, first_day date, last_day date)
@@ -101,10 +101,10 @@ begin
 end
 $function$;
 
-comment on function ops.create_month_partitions (regclass, date, date) is
+comment on function ops.create_month_partitions(regclass, date, date) is
 'Makes the monthly partitions of a table for all UTC months from first_day to last_day, moving rows '
 'that wait in its default partition; returns how many it made. Safe to call again and concurrently.';
 
-revoke all on function ops.create_month_partitions (regclass, date, date) from public;
-grant execute on function ops.create_month_partitions (regclass, date, date) to
+revoke all on function ops.create_month_partitions(regclass, date, date) from public;
+grant execute on function ops.create_month_partitions(regclass, date, date) to
     agentbooks_loader, agentbooks_retention, service_role;

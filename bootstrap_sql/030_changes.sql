@@ -14,7 +14,7 @@ begin
 end
 $function$;
 
-comment on function ops.stamp_change () is
+comment on function ops.stamp_change() is
 'Trigger: before each update, sets change_id to the running transaction.';
 
 create function ops.stamp_change_and_update() returns trigger
@@ -28,5 +28,5 @@ begin
 end
 $function$;
 
-comment on function ops.stamp_change_and_update () is
+comment on function ops.stamp_change_and_update() is
 'Trigger: before each update, sets change_id to the running transaction and updated_at to the time.';

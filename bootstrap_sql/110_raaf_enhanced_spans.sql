@@ -24,7 +24,7 @@ return coalesce(
     false
 );
 
-comment on function raaf.is_prompt_data (jsonb) is
+comment on function raaf.is_prompt_data(jsonb) is
 'Whether a value is {text, template, variables, model, temperature, max_tokens} with text a string '
 'and the others of their type, null or absent. {} is: Rails writes it for "not captured".';
 
@@ -58,7 +58,7 @@ return coalesce(
     false
 );
 
-comment on function raaf.is_span_context (jsonb) is
+comment on function raaf.is_span_context(jsonb) is
 'Whether a value is {data, schema, validation_results[{field, status, message}], '
 'transformations[{step, duration_ms, records_processed, insights_generated}]} with data an object or '
 'array and the others of their type, null or absent. {} is: Rails writes it for "not captured".';
@@ -83,7 +83,7 @@ return coalesce(
     false
 );
 
-comment on function raaf.is_chat_messages (jsonb) is
+comment on function raaf.is_chat_messages(jsonb) is
 'Whether a value is an array of {role, content, timestamp}: role system, user, assistant or tool; '
 'content text, parts or structure, null only for an assistant who merely calls tools.';
 
@@ -116,19 +116,19 @@ return coalesce(
     false
 );
 
-comment on function raaf.is_execution_metadata (jsonb) is
+comment on function raaf.is_execution_metadata(jsonb) is
 'Whether a value is {agent_class, agent_version, start_time, end_time, duration_ms, memory_usage_mb, '
 'cpu_time_ms, tools_used[text], handoffs[{from_agent, to_agent, timestamp}], error_info, '
 'retry_count}, each of its type, null or absent. {} is.';
 
-revoke all on function raaf.is_prompt_data (jsonb) from public;
-revoke all on function raaf.is_span_context (jsonb) from public;
-revoke all on function raaf.is_chat_messages (jsonb) from public;
-revoke all on function raaf.is_execution_metadata (jsonb) from public;
-grant execute on function raaf.is_prompt_data (jsonb) to agentbooks_loader, service_role;
-grant execute on function raaf.is_span_context (jsonb) to agentbooks_loader, service_role;
-grant execute on function raaf.is_chat_messages (jsonb) to agentbooks_loader, service_role;
-grant execute on function raaf.is_execution_metadata (jsonb) to agentbooks_loader, service_role;
+revoke all on function raaf.is_prompt_data(jsonb) from public;
+revoke all on function raaf.is_span_context(jsonb) from public;
+revoke all on function raaf.is_chat_messages(jsonb) from public;
+revoke all on function raaf.is_execution_metadata(jsonb) from public;
+grant execute on function raaf.is_prompt_data(jsonb) to agentbooks_loader, service_role;
+grant execute on function raaf.is_span_context(jsonb) to agentbooks_loader, service_role;
+grant execute on function raaf.is_chat_messages(jsonb) to agentbooks_loader, service_role;
+grant execute on function raaf.is_execution_metadata(jsonb) to agentbooks_loader, service_role;
 
 
 alter table raaf.raaf_tracing_spans

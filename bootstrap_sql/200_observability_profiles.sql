@@ -19,11 +19,11 @@ return substring(
     ops.caller_user_id() from '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
 )::uuid;
 
-comment on function observability.caller_profile_id () is
+comment on function observability.caller_profile_id() is
 'The calling user as the uuid that profiles use; null for nobody, and for an id that is no uuid.';
 
-revoke all on function observability.caller_profile_id () from public;
-grant execute on function observability.caller_profile_id () to
+revoke all on function observability.caller_profile_id() from public;
+grant execute on function observability.caller_profile_id() to
     agentbooks_loader, service_role, authenticated;
 
 

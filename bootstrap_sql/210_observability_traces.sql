@@ -15,12 +15,12 @@ and not counts @? 'strict $.* ? (
     || @ < 0 || @ > 1000000000000000 || @ != @.floor()
 )';
 
-comment on function observability.is_token_counts (jsonb) is
+comment on function observability.is_token_counts(jsonb) is
 'Whether a value is an object of token counts: each a whole number from 0 to 10^15, null, or an '
 'object of details. An array, a scalar or a count as text is none.';
 
-revoke all on function observability.is_token_counts (jsonb) from public;
-grant execute on function observability.is_token_counts (jsonb) to
+revoke all on function observability.is_token_counts(jsonb) from public;
+grant execute on function observability.is_token_counts(jsonb) to
     agentbooks_loader, service_role, authenticated;
 
 

@@ -56,11 +56,11 @@ begin
 end
 $function$;
 
-comment on function observability.cleanup_old_traces (int, int) is
+comment on function observability.cleanup_old_traces(int, int) is
 'Deletes up to batch traces that started more than retention_days ago, oldest first, with their '
 'spans; returns how many traces. Call it until it returns 0, each time in a transaction of its '
 'own. Leaves runs that are still at work, however old.';
 
-revoke all on function observability.cleanup_old_traces (int, int) from public;
-grant execute on function observability.cleanup_old_traces (int, int) to
+revoke all on function observability.cleanup_old_traces(int, int) from public;
+grant execute on function observability.cleanup_old_traces(int, int) to
     agentbooks_retention, service_role;

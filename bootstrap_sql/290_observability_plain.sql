@@ -30,7 +30,8 @@ create policy spans_in_own_traces on observability.spans
 as restrictive for all to authenticated
 using (true)
 with check (
-    exists (select from observability.traces as t where t.trace_id = spans.trace_id)
+    exists (select from observability.traces as t
+where t.trace_id = spans.trace_id)
 );
 
 create trigger profiles_updated before update on observability.profiles

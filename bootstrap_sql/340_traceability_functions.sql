@@ -91,14 +91,14 @@ begin
 end
 $function$;
 
-comment on function traceability.record_pattern_usage (uuid, uuid, numeric, boolean, int) is
+comment on function traceability.record_pattern_usage(uuid, uuid, numeric, boolean, int) is
 'Logs one use of a pattern and brings its counters up to date; returns the use. p_success null: '
 'logged, not counted. The same pattern and trace again: nothing changes. A pattern with fewer than '
 '0.7 successes after 5 uses becomes inactive.';
 
-revoke all on function traceability.record_pattern_usage (uuid, uuid, numeric, boolean, int)
+revoke all on function traceability.record_pattern_usage(uuid, uuid, numeric, boolean, int)
 from public;
-grant execute on function traceability.record_pattern_usage (uuid, uuid, numeric, boolean, int) to
+grant execute on function traceability.record_pattern_usage(uuid, uuid, numeric, boolean, int) to
     agentbooks_loader, service_role;
 
 
@@ -146,14 +146,14 @@ begin atomic
     returning id;
 end;
 
-comment on function traceability.record_error_pattern (text, text, text, text, text, uuid) is
+comment on function traceability.record_error_pattern(text, text, text, text, text, uuid) is
 'Counts one error of the caller''s tenant under its type and message pattern, which it adds if '
 'new; returns the kind of error. Null category, severity, agent or trace: keeps what is known. '
 'Keeps the first ten traces as examples.';
 
-revoke all on function traceability.record_error_pattern (text, text, text, text, text, uuid)
+revoke all on function traceability.record_error_pattern(text, text, text, text, text, uuid)
 from public;
-grant execute on function traceability.record_error_pattern (text, text, text, text, text, uuid) to
+grant execute on function traceability.record_error_pattern(text, text, text, text, text, uuid) to
     agentbooks_loader, service_role;
 
 
@@ -243,13 +243,13 @@ begin atomic
     order by e.occurred_at, e.step, e.ref_id;
 end;
 
-comment on function traceability.get_trace_timeline (uuid) is
+comment on function traceability.get_trace_timeline(uuid) is
 'What happened in a trace and in all traces below it, in time order. event_type: prompt_submitted '
 '(each trace''s start), agent_routed, hook_executed, endpoint_called, execution_completed (each '
 'trace''s end, if it was written). ref_id is the id of the row behind the event.';
 
-revoke all on function traceability.get_trace_timeline (uuid) from public;
-grant execute on function traceability.get_trace_timeline (uuid) to
+revoke all on function traceability.get_trace_timeline(uuid) from public;
+grant execute on function traceability.get_trace_timeline(uuid) to
     agentbooks_refresher, service_role, authenticated;
 
 
@@ -341,12 +341,12 @@ begin
 end
 $function$;
 
-comment on function traceability.cleanup_old_data (int, int, boolean) is
+comment on function traceability.cleanup_old_data(int, int, boolean) is
 'Deletes old traces with all rows below them, old uses of patterns, and patterns that were used '
 'fewer than 5 times, mostly failed and rest for 30 days; returns the rows per table (not those '
 'below a trace). Trees with an open or younger trace stay whole. p_dry_run, the default, only '
 'counts.';
 
-revoke all on function traceability.cleanup_old_data (int, int, boolean) from public;
-grant execute on function traceability.cleanup_old_data (int, int, boolean) to
+revoke all on function traceability.cleanup_old_data(int, int, boolean) from public;
+grant execute on function traceability.cleanup_old_data(int, int, boolean) to
     agentbooks_retention, service_role;

@@ -64,10 +64,10 @@ begin
 end
 $function$;
 
-comment on function traceability.set_updated_at () is
+comment on function traceability.set_updated_at() is
 'Trigger: before each update, sets updated_at to the time, change_id to the running transaction.';
 
-revoke all on function traceability.set_updated_at () from public;
+revoke all on function traceability.set_updated_at() from public;
 
 create trigger trg_success_patterns_updated_at before update on traceability.success_patterns
 for each row execute function traceability.set_updated_at();

@@ -18,11 +18,11 @@ return substring(
     ops.caller_user_id() from '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
 )::uuid;
 
-comment on function agentic.caller_user_id () is
+comment on function agentic.caller_user_id() is
 'The calling user as a uuid; null when anonymous or when the id is no uuid: no row is theirs then.';
 
-revoke all on function agentic.caller_user_id () from public;
-grant execute on function agentic.caller_user_id () to authenticated, service_role;
+revoke all on function agentic.caller_user_id() from public;
+grant execute on function agentic.caller_user_id() to authenticated, service_role;
 
 create function agentic.is_capability_set(capabilities jsonb) returns boolean
 language sql
@@ -37,11 +37,11 @@ return case jsonb_typeof(capabilities)
     else false
 end;
 
-comment on function agentic.is_capability_set (jsonb) is
+comment on function agentic.is_capability_set(jsonb) is
 'True for an object keyed by capability, or an array of their names; false for all else, null too.';
 
-revoke all on function agentic.is_capability_set (jsonb) from public;
-grant execute on function agentic.is_capability_set (jsonb) to
+revoke all on function agentic.is_capability_set(jsonb) from public;
+grant execute on function agentic.is_capability_set(jsonb) to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
 
 -- The people whom sessions belong to. Only the key matters to analytics: the rest stays in here.

@@ -156,7 +156,7 @@ return (
     where c.content is not null
 );
 
-comment on function agentic.audit_commitments (agentic.agent_audit_log) is
+comment on function agentic.audit_commitments(agentic.agent_audit_log) is
 'The commitments that follow from an entry''s content and salts: none for a blank column, null for '
 'one that has content but no salt any more.';
 
@@ -176,7 +176,7 @@ return sha256(
     )
 );
 
-comment on function agentic.audit_row_hash (agentic.agent_audit_log) is
+comment on function agentic.audit_row_hash(agentic.agent_audit_log) is
 'The row_hash that follows from an entry''s other columns.';
 
 create function agentic.chain_audit_entry() returns trigger
@@ -209,7 +209,7 @@ begin
 end
 $function$;
 
-comment on function agentic.chain_audit_entry () is
+comment on function agentic.chain_audit_entry() is
 'Trigger: appends an audit row to the chain of its session, under a lock on that session''s head.';
 
 -- Row level, so that partitions are closed too. The owner's two ways through are the bodies of
@@ -243,7 +243,7 @@ begin
 end
 $function$;
 
-comment on function agentic.refuse_audit_change () is
+comment on function agentic.refuse_audit_change() is
 'Trigger: refuses update, delete and truncate of audit rows (AB405), for every role.';
 
 create function agentic.redact_audit_entry(
@@ -304,7 +304,7 @@ begin
 end
 $function$;
 
-comment on function agentic.redact_audit_entry (uuid, uuid, text, text[]) is
+comment on function agentic.redact_audit_entry(uuid, uuid, text, text[]) is
 'Blanks personal columns of one audit entry, and records that in the same chain, which stays whole. '
 'The reason is kept: name no person in it. False when they were blank already. Without '
 'action_details by default, because trust levels are computed from its status.';
@@ -380,21 +380,21 @@ as $function$
     order by b.session_id, b.sequence
 $function$;
 
-comment on function agentic.audit_first_broken_link (uuid) is
+comment on function agentic.audit_first_broken_link(uuid) is
 'Per session the first audit row at which its chain is broken, and how; no row when all is whole. '
 'For one session, or for all when null. A row that came before a missing one is still good.';
 
-revoke all on function agentic.audit_commitments (agentic.agent_audit_log) from public;
-revoke all on function agentic.audit_row_hash (agentic.agent_audit_log) from public;
-revoke all on function agentic.chain_audit_entry () from public;
-revoke all on function agentic.refuse_audit_change () from public;
-revoke all on function agentic.redact_audit_entry (uuid, uuid, text, text[]) from public;
-revoke all on function agentic.audit_first_broken_link (uuid) from public;
+revoke all on function agentic.audit_commitments(agentic.agent_audit_log) from public;
+revoke all on function agentic.audit_row_hash(agentic.agent_audit_log) from public;
+revoke all on function agentic.chain_audit_entry() from public;
+revoke all on function agentic.refuse_audit_change() from public;
+revoke all on function agentic.redact_audit_entry(uuid, uuid, text, text[]) from public;
+revoke all on function agentic.audit_first_broken_link(uuid) from public;
 
-grant execute on function agentic.audit_commitments (agentic.agent_audit_log) to
+grant execute on function agentic.audit_commitments(agentic.agent_audit_log) to
     agentbooks_refresher, agentbooks_retention, service_role;
-grant execute on function agentic.audit_row_hash (agentic.agent_audit_log) to
+grant execute on function agentic.audit_row_hash(agentic.agent_audit_log) to
     agentbooks_refresher, agentbooks_retention, service_role;
-grant execute on function agentic.audit_first_broken_link (uuid) to
+grant execute on function agentic.audit_first_broken_link(uuid) to
     agentbooks_refresher, agentbooks_retention, service_role;
-grant execute on function agentic.redact_audit_entry (uuid, uuid, text, text[]) to agentbooks_retention;
+grant execute on function agentic.redact_audit_entry(uuid, uuid, text, text[]) to agentbooks_retention;

@@ -44,7 +44,7 @@ begin
 end
 $function$;
 
-comment on function agentic.require_next_version () is
+comment on function agentic.require_next_version() is
 'Trigger: refuses an update that does not raise version by one (AB409). Its argument names the key.';
 
 create trigger agents_version before update on agentic.agents
@@ -66,7 +66,7 @@ begin
 end
 $function$;
 
-comment on function agentic.set_session_end () is
+comment on function agentic.set_session_end() is
 'Trigger: ends a session now, where its writer has closed it and given no time.';
 
 create trigger agent_sessions_closed before update on agentic.agent_sessions
@@ -105,7 +105,7 @@ begin
 end
 $function$;
 
-comment on function agentic.refuse_after_session_end () is
+comment on function agentic.refuse_after_session_end() is
 'Trigger: refuses rows that are later than the end of their session (AB410).';
 
 create trigger agent_decisions_session_open after insert on agentic.agent_decisions
@@ -126,6 +126,6 @@ for each row execute function agentic.refuse_audit_change();
 create trigger agent_audit_log_keep before delete or truncate on agentic.agent_audit_log
 for each statement execute function agentic.refuse_audit_change();
 
-revoke all on function agentic.require_next_version () from public;
-revoke all on function agentic.set_session_end () from public;
-revoke all on function agentic.refuse_after_session_end () from public;
+revoke all on function agentic.require_next_version() from public;
+revoke all on function agentic.set_session_end() from public;
+revoke all on function agentic.refuse_after_session_end() from public;

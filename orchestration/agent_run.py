@@ -52,11 +52,12 @@ COLUMNS = {
     "agentic.agents": ("agent_id", "name", "persona_type", "capabilities", "config", "created_at"),
     "observability.traces": (
         "trace_id", "workflow_id", "execution_id", "query", "started_at", "completed_at",
-        "total_duration_ms", "status", "error", "total_cost", "total_tokens", "metadata",
+        "total_duration_ms", "status", "error", "total_cost", "total_tokens", "metadata", "user_id",
     ),
     "observability.spans": (
         "trace_id", "span_id", "parent_span_id", "span_type", "name", "status", "started_at",
         "completed_at", "duration_ms", "inputs", "tokens", "cost", "model", "provider", "metadata",
+        "user_id",
     ),
     "agentic.agent_sessions": (
         "session_id", "agent_id", "context", "started_at", "ended_at", "session_state", "metadata",
@@ -77,7 +78,11 @@ COLUMNS = {
         "metadata",
     ),
 }  # fmt: skip
-"""Columns the loader writes, by table, in the order in which foreign keys let them be written."""
+"""Columns the loader writes, by table, in the order in which foreign keys let them be written.
+
+A run's person is no profile of the workflow engine, so user_id is null; left out, its default would
+be asked for each row.
+"""
 
 
 SECRET = re.compile(
@@ -380,6 +385,7 @@ class _Mapping:
             sum(recorded) if recorded else None,
             _json(_tokens(self.raw.get("usage_totals") or {})),
             _json(metadata),
+            None,
         )
 
     def add_session(self) -> None:
@@ -502,6 +508,7 @@ class _Mapping:
             party.model,
             party.provider,
             _json(metadata),
+            None,
         )
 
     def add_tool_span(self, position: int, part: int, at: datetime, answer: int | None) -> None:
@@ -543,6 +550,7 @@ class _Mapping:
                     "payer": _payer(message.role),
                 }
             ),
+            None,
         )
 
     def add_unasked_result(self, position: int) -> None:
@@ -573,6 +581,7 @@ class _Mapping:
                     "call_is_missing": True,
                 }
             ),
+            None,
         )
 
     def add_decision(self) -> None:

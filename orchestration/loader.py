@@ -22,7 +22,7 @@ from orchestration.agent_run import COLUMNS, ParsedRun, Rejected, Row, RunRows, 
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import date, datetime
     from pathlib import Path
 
@@ -316,11 +316,14 @@ def _copy_runs(
             tables[table].extend(rows)
     for table, column in PARTITIONED.items():
         _ensure_partitions(connection, table, column, tables[table])
+    (tenant_id,) = connection.execute("select ops.caller_tenant_id()").fetchone() or (None,)
     for table, rows in tables.items():
         if table in SHARED:
             _insert_missing(connection, table, rows)
         else:
-            _copy(connection, table, COLUMNS[table], rows)
+            # The same for all rows, so the column's default need not be asked for each.
+            columns = (*COLUMNS[table], "tenant_id")
+            _copy(connection, table, columns, ((*row, tenant_id) for row in rows))
     _count_pattern_uses(connection, tables["traceability.pattern_usage_log"])
     _copy(
         connection,
@@ -386,10 +389,8 @@ def _count_pattern_uses(connection: psycopg.Connection, uses: list[Row]) -> None
 
 
 def _copy(
-    connection: psycopg.Connection, table: str, columns: Sequence[str], rows: list[Row]
+    connection: psycopg.Connection, table: str, columns: Sequence[str], rows: Iterable[Row]
 ) -> None:
-    if not rows:
-        return
     statement = sql.SQL("copy {} ({}) from stdin").format(
         _identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )

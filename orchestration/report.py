@@ -47,7 +47,7 @@ SECTIONS = (
         """,
     ),
     Section(
-        "Cost by model (the ten with the most tokens)",
+        "Cost by model (the ten that cost most)",
         """
         select
             model_recorded as model,
@@ -60,7 +60,7 @@ SECTIONS = (
             sum(calls_unpriced) as "unpriced calls"
         from marts.cost_daily
         group by model_recorded, payer
-        order by sum(input_tokens) desc nulls last, model_recorded
+        order by sum(cost_usd) desc nulls last, sum(input_tokens) desc, model_recorded
         limit 10
         """,
     ),
@@ -143,6 +143,6 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, Decimal):
         if "USD" in name:
-            return f"{value:,.2f}"
+            return f"{value:,.4f}" if 0 < value < 1 else f"{value:,.2f}"
         return f"{value:,.0f}" if name.endswith(("tokens", "calls")) else f"{value:.3f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,3 +1,3 @@
-drop function ops.caller_tenant_id ();
-drop function ops.caller_user_id ();
-drop function ops.caller_claim (text);
+drop function ops.caller_tenant_id();
+drop function ops.caller_user_id();
+drop function ops.caller_claim(text);

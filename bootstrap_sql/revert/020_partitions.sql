@@ -1,2 +1,2 @@
-drop function ops.create_month_partitions (regclass, date, date);
-drop function ops.month_partition_name (regclass, date);
+drop function ops.create_month_partitions(regclass, date, date);
+drop function ops.month_partition_name(regclass, date);

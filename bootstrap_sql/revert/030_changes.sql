@@ -1,2 +1,2 @@
-drop function ops.stamp_change_and_update ();
-drop function ops.stamp_change ();
+drop function ops.stamp_change_and_update();
+drop function ops.stamp_change();

@@ -56,7 +56,7 @@ drop column input_context,
 drop column prompt_data,
 drop column agent_name;
 
-drop function raaf.is_execution_metadata (jsonb);
-drop function raaf.is_chat_messages (jsonb);
-drop function raaf.is_span_context (jsonb);
-drop function raaf.is_prompt_data (jsonb);
+drop function raaf.is_execution_metadata(jsonb);
+drop function raaf.is_chat_messages(jsonb);
+drop function raaf.is_span_context(jsonb);
+drop function raaf.is_prompt_data(jsonb);

@@ -1,1 +1,1 @@
-drop function observability.cleanup_old_traces (int, int);
+drop function observability.cleanup_old_traces(int, int);

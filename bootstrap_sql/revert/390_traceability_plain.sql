@@ -6,7 +6,7 @@ drop trigger trg_error_patterns_updated_at on traceability.error_patterns;
 drop trigger trg_agent_chaining_patterns_updated_at on traceability.agent_chaining_patterns;
 drop trigger trg_pattern_usage_log_updated_at on traceability.pattern_usage_log;
 drop trigger trg_success_patterns_updated_at on traceability.success_patterns;
-drop function traceability.set_updated_at ();
+drop function traceability.set_updated_at();
 
 drop policy pattern_usage_log_read on traceability.pattern_usage_log;
 drop policy endpoint_calls_read on traceability.endpoint_calls;

@@ -1,1 +1,2 @@
-select 1 / count(*) from ops.pseudonym_salt where salt <> '';
+select 1 / count(*) from ops.pseudonym_salt
+where salt <> '';

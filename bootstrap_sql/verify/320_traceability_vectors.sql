@@ -1,8 +1,10 @@
 -- Raises where a column, an index or the function is missing.
 
-select prompt_embedding from traceability.success_patterns where false;
+select prompt_embedding from traceability.success_patterns
+where false;
 
-select query_embedding from traceability.agent_routing_decisions where false;
+select query_embedding from traceability.agent_routing_decisions
+where false;
 
 select
     'traceability.idx_pattern_embedding'::regclass,
