@@ -26,6 +26,7 @@ dev: setup ## Open Dagster on the same database
 	@$(BIN)/agentbooks db up
 	@$(BIN)/agentbooks bootstrap
 	@mkdir -p $(DAGSTER_HOME) .agentbooks/inbox
+	@test -f $(DAGSTER_HOME)/dagster.yaml || cp orchestration/dagster.yaml $(DAGSTER_HOME)/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dagster dev -m orchestration.definitions
 
 test: setup ## Run all tests
@@ -48,5 +49,5 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up
-	@$(BIN)/dbt --quiet docs generate --static
+	@eval "$$($(BIN)/agentbooks db env)" && $(BIN)/dbt --quiet docs generate --static
 	@echo "The page is target/static_index.html."

@@ -84,6 +84,17 @@ def db_url() -> None:
     typer.echo(database.database_url())
 
 
+@db.command("env")
+def db_env() -> None:
+    """Print the exports with which a bare dbt uses the database: `eval "$(agentbooks db env)"`."""
+    import shlex
+
+    from orchestration import database
+
+    for name, value in database.dbt_environment().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
 @db.command("status")
 def db_status() -> None:
     """Say whether the embedded server runs; the exit code is 3 if it does not."""
