@@ -244,7 +244,8 @@ grant select, insert, update, delete on raaf.raaf_tracing_span_replays to servic
 
 comment on table raaf.raaf_tracing_span_replays is 'One row per attempt to run a span again.';
 comment on column raaf.raaf_tracing_span_replays.id is 'Number of the replay.';
-comment on column raaf.raaf_tracing_span_replays.original_span_id is 'Span that was run again. No key.';
+comment on column raaf.raaf_tracing_span_replays.original_span_id is
+'Span that was run again. No key.';
 comment on column raaf.raaf_tracing_span_replays.replayed_span_id is
 'Span of the new run; null until it ran, or if it failed before. No key.';
 comment on column raaf.raaf_tracing_span_replays.configuration_changes is

@@ -21,11 +21,11 @@ return case
         then ops.caller_user_id()::uuid
 end;
 
-comment on function chat.caller_user_id () is
+comment on function chat.caller_user_id() is
 'The calling user as a uuid; null when anonymous or when the id is no uuid: no row is theirs then.';
 
-revoke all on function chat.caller_user_id () from public;
-grant execute on function chat.caller_user_id () to
+revoke all on function chat.caller_user_id() from public;
+grant execute on function chat.caller_user_id() to
     agentbooks_loader, agentbooks_retention, service_role, authenticated;
 
 
@@ -59,7 +59,8 @@ comment on table chat.users is
 'One row per person. Deleting one deletes what they own and wrote: agents, workspaces, sessions, '
 'messages. To keep those, blank the personal columns instead.';
 comment on column chat.users.id is 'The user, as tokens name it.';
-comment on column chat.users.username is 'Unique over all tenants; null if none was chosen. Personal data.';
+comment on column chat.users.username is
+'Unique over all tenants; null if none was chosen. Personal data.';
 comment on column chat.users.full_name is 'Null if not given. Personal data.';
 comment on column chat.users.email is 'Unique over all tenants; null if not given. Personal data.';
 comment on column chat.users.avatar_url is 'Address of a picture; null without. Personal data.';
@@ -165,7 +166,8 @@ create table chat.workspace_members (
     role text not null default 'member' check (role in ('member', 'moderator')),
     added_by_user_id uuid,
     created_at timestamptz not null default now(),
-@cols,
+    tenant_id text not null default ops.caller_tenant_id(),
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
     constraint workspace_members_one_member check (num_nonnulls(agent_id, team_id, user_id) = 1)
 );
 
@@ -303,7 +305,8 @@ create table chat.agent_datastores (
     agent_id uuid not null references chat.agents on delete cascade,
     datastore_id uuid not null references chat.datastores on delete cascade,
     created_at timestamptz not null default now(),
-@cols,
+    tenant_id text not null default ops.caller_tenant_id(),
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
     unique (agent_id, datastore_id)
 );
 

@@ -19,7 +19,8 @@ create table chat.conversation_sessions (
     interruption_context jsonb check (jsonb_typeof(interruption_context) = 'object'),
     status varchar(20) not null default 'active'
     check (status in ('active', 'paused', 'completed', 'abandoned')),
-@cols,
+    tenant_id text not null default ops.caller_tenant_id(),
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
     constraint conversation_sessions_has_user_or_agent
     check (num_nonnulls(user_id, agent_id) > 0),
     constraint conversation_sessions_started_at_readable check (
@@ -57,7 +58,10 @@ grant select, insert, update on chat.conversation_sessions to agentbooks_loader;
 grant select on chat.conversation_sessions to agentbooks_refresher;
 grant select, delete on chat.conversation_sessions to agentbooks_retention;
 grant select, insert, update, delete on chat.conversation_sessions to service_role;
-grant select, insert, update (ended_at, last_active, session_state, interruption_context, status) on chat.conversation_sessions to authenticated;
+-- Not the counters.
+grant
+    select, insert, update (ended_at, last_active, session_state, interruption_context, status)
+on chat.conversation_sessions to authenticated;
 
 comment on table chat.conversation_sessions is
 'One row per sitting of a user with an agent. The counters are a copy for screens, refreshed by '
@@ -201,7 +205,8 @@ create table chat.chat_messages (
     content text not null check (char_length(content) > 0),
     metadata jsonb check (jsonb_typeof(metadata) = 'object'),
     created_at timestamptz not null default now(),
-@cols,
+    tenant_id text not null default ops.caller_tenant_id(),
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
     constraint chat_messages_has_sender check (num_nonnulls(sender_agent_id, sender_user_id) > 0),
     constraint chat_messages_created_at_readable check (
         created_at >= timestamptz '2000-01-01 00:00+00'
@@ -269,7 +274,8 @@ create table chat.chat_messages_v2 (
     audit jsonb check (jsonb_typeof(audit) in ('array', 'object')),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-@cols,
+    tenant_id text not null default ops.caller_tenant_id(),
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
     primary key (session_id, id, created_at),
     constraint chat_messages_v2_actor check (
         num_nonnulls(sender_user_id, sender_agent_id) = 1
@@ -360,7 +366,8 @@ comment on column chat.chat_messages_v2.state_snapshot_id is
 'State of the agent when it spoke; null if not recorded or since deleted.';
 comment on column chat.chat_messages_v2.audit is
 'Whatever the application keeps for its own audit; null without.';
-comment on column chat.chat_messages_v2.created_at is 'When it was said, 2000 to 2099; the partition key.';
+comment on column chat.chat_messages_v2.created_at is
+'When it was said, 2000 to 2099; the partition key.';
 comment on column chat.chat_messages_v2.updated_at is 'When the row was last changed.';
 comment on column chat.chat_messages_v2.tenant_id is 'Tenant; ''default'' without tenants.';
 comment on column chat.chat_messages_v2.change_id is
@@ -386,7 +393,8 @@ create table chat.message_versions (
     changed_by uuid,
     change_reason text,
     created_at timestamptz not null default now(),
-@cols,
+    tenant_id text not null default ops.caller_tenant_id(),
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
     primary key (session_id, id),
     constraint message_versions_number unique (session_id, message_id, version_number)
 );

@@ -189,14 +189,18 @@ class _Candidate:
     rows: RunRows
     flaw: str | None = None
 
+    @property
+    def run_id(self) -> str:
+        """The run's id in its source."""
+        return self.run.run.run_id
+
 
 @dataclass
 class _Batch:
     """Records of a file, ready to be written."""
 
-    candidates: dict[str, _Candidate] = field(default_factory=dict)
+    candidates: list[_Candidate] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
-    repeated: int = 0
 
 
 def _one_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
@@ -216,17 +220,11 @@ def _prepare(records: list[Record], undated_as: date | None) -> _Batch:
         except Rejected as reason:
             batch.rejections.append(Rejection(record, str(reason)))
             continue
-        first = batch.candidates.get(run.run.run_id)
-        if first is None:
-            try:
-                candidate = _Candidate(record, run, rows_of(run, undated_as))
-            except Rejected as reason:
-                candidate = _Candidate(record, run, RunRows(), str(reason))
-            batch.candidates[run.run.run_id] = candidate
-        elif first.run.sha256 == run.sha256:
-            batch.repeated += 1
-        else:
-            batch.rejections.append(Rejection(record, _conflict(run)))
+        try:
+            candidate = _Candidate(record, run, rows_of(run, undated_as))
+        except Rejected as reason:
+            candidate = _Candidate(record, run, RunRows(), str(reason))
+        batch.candidates.append(candidate)
     return batch
 
 
@@ -234,26 +232,34 @@ def _load_batch(
     connection: psycopg.Connection, source_file: str, batch: _Batch, summary: LoadSummary
 ) -> None:
     rejections = batch.rejections
-    summary.already_loaded += batch.repeated
+    waiting = batch.candidates
+    loaded: list[_Candidate] = []
     with connection.transaction():
         _begin(connection)
         known: dict[str, bytes] = dict(
             connection.execute(
                 "select run_id, content_sha256 from ops.loaded_runs where run_id = any(%s)",
-                (list(batch.candidates),),
+                ([candidate.run_id for candidate in waiting],),
             ).fetchall()
         )
-        candidates: list[_Candidate] = []
-        for run_id, candidate in batch.candidates.items():
-            if known.get(run_id) == candidate.run.sha256:
-                summary.already_loaded += 1
-            elif run_id in known:
-                rejections.append(Rejection(candidate.record, _conflict(candidate.run)))
-            elif candidate.flaw is not None:
-                rejections.append(Rejection(candidate.record, candidate.flaw))
-            else:
-                candidates.append(candidate)
-        loaded = _write(connection, source_file, candidates, rejections)
+        while waiting:
+            chosen: dict[str, _Candidate] = {}
+            repeated: list[_Candidate] = []
+            for candidate in waiting:
+                if known.get(candidate.run_id) == candidate.run.sha256:
+                    summary.already_loaded += 1
+                elif candidate.run_id in known:
+                    rejections.append(Rejection(candidate.record, _conflict(candidate.run_id)))
+                elif candidate.flaw is not None:
+                    rejections.append(Rejection(candidate.record, candidate.flaw))
+                elif candidate.run_id in chosen:
+                    repeated.append(candidate)
+                else:
+                    chosen[candidate.run_id] = candidate
+            written = _write(connection, source_file, list(chosen.values()), rejections)
+            known |= {candidate.run_id: candidate.run.sha256 for candidate in written}
+            loaded += written
+            waiting = repeated  # what becomes of them depends on what became of the first
         _keep_rejections(connection, source_file, rejections)
 
     for candidate in loaded:
@@ -272,8 +278,8 @@ def _parse(record: Record) -> ParsedRun:
     return parse(record.line)
 
 
-def _conflict(run: ParsedRun) -> str:
-    return f"run {run.run.run_id!r} was loaded before with other content"
+def _conflict(run_id: str) -> str:
+    return f"run {run_id!r} was loaded before with other content"
 
 
 def _write(
@@ -295,6 +301,7 @@ def _write(
         psycopg.DataError,
         psycopg.IntegrityError,
         psycopg.errors.ProgramLimitExceeded,
+        psycopg.errors.StatementTooComplex,
     ) as error:
         if len(candidates) == 1:
             reason = error.diag.message_primary or str(error)
@@ -329,7 +336,7 @@ def _copy_runs(
         connection,
         "ops.loaded_runs",
         ("run_id", "content_sha256", "source_file", "source_line"),
-        [(c.run.run.run_id, c.run.sha256, source_file, c.record.number) for c in candidates],
+        [(c.run_id, c.run.sha256, source_file, c.record.number) for c in candidates],
     )
     connection.execute(
         "delete from ops.rejected_records where record_sha256 = any(%s)",
@@ -340,13 +347,12 @@ def _copy_runs(
 def _ensure_partitions(
     connection: psycopg.Connection, table: str, column: str, rows: list[Row]
 ) -> None:
-    if not rows:
-        return
     place = COLUMNS[table].index(column)
-    times: list[datetime] = [row[place] for row in rows]
+    months = sorted({row[place].date().replace(day=1) for row in rows})
     connection.execute(
-        "select ops.create_month_partitions(%s::regclass, %s, %s)",
-        (table, min(times).date(), max(times).date()),
+        "select ops.create_month_partitions(%s::regclass, month, month)"
+        " from unnest(%s::date[]) as month",
+        (table, months),
     )
 
 

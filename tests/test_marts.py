@@ -15,7 +15,6 @@ from orchestration import loader, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from conftest import TestServer
 
@@ -30,7 +29,8 @@ MARTS = (
 
 # What the engine, an application and a router write themselves, with no run behind it.
 NATIVE_ROWS = """
-insert into observability.traces (trace_id, workflow_id, execution_id, status, started_at, completed_at, error)
+insert into observability.traces
+    (trace_id, workflow_id, execution_id, status, started_at, completed_at, error)
 values
     ('11111111-1111-4111-8111-111111111111', 'wf', 'native-1', 'failed',
      '2026-06-10 23:59:59+00', '2026-06-11 00:00:09+00', 'boom');
@@ -77,6 +77,44 @@ values
      'completed'),
     ('44444444-4444-4444-8444-444444444444', 'PostToolUse', 'log', 2, 'Write', '2026-06-13 08:00:07+00',
      'failed');
+insert into raaf.raaf_tracing_traces (trace_id, workflow_name, status, started_at, created_at, updated_at)
+values ('trace_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'Triage', 'completed', '2026-06-14 09:00+00', now(), now());
+insert into raaf.raaf_tracing_spans
+    (span_id, trace_id, parent_id, name, kind, status, start_time, end_time, agent_name, span_attributes,
+     input_tokens, call_fee_cents)
+select
+    'span_00000000000000000000000' || number, 'trace_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', parent, name, kind,
+    status, '2026-06-14 09:00+00', '2026-06-14 09:00:02+00', agent, attributes::jsonb, tokens, fee
+from (values
+    (1, null, 'job', 'job', 'ok', null, '{"input_tokens": 300, "output_tokens": 30}', null, null),
+    (2, null, 'triage', 'agent', 'ok', 'Triage', '{"usage": {"input_tokens": 300}}', null, null),
+    (3, 'span_000000000000000000000002', 'ask', 'llm', 'ok', null,
+     '{"llm.usage.prompt_tokens": "100", "llm": {"usage": {"completion_tokens": 10}},
+       "agent.model": "N/A", "llm.request.model": "gpt-4.1-mini"}', null, null),
+    (4, 'span_000000000000000000000002', 'ask', 'llm', 'ok', null,
+     '{"usage": {"output_tokens": 20}, "model": "gpt-4.1-mini"}', 200, null),
+    (5, 'span_000000000000000000000002', 'tool', 'tool', 'error', null, '{"function.name": "search"}', null,
+     2.5)
+) as spans (number, parent, name, kind, status, agent, attributes, tokens, fee);
+insert into chat.users (id) values ('66666666-6666-4666-8666-666666666666');
+insert into chat.agents (id, user_id, name, description)
+values ('77777777-7777-4777-8777-777777777777', '66666666-6666-4666-8666-666666666666', 'Muse', 'a poet');
+insert into chat.conversation_sessions (id, conversation_id, user_id, agent_id, started_at)
+values ('88888888-8888-4888-8888-888888888888', gen_random_uuid(),
+    '66666666-6666-4666-8666-666666666666', '77777777-7777-4777-8777-777777777777', '2026-06-15 12:00+00');
+insert into chat.chat_messages_v2
+    (conversation_id, session_id, role, sender_user_id, sender_agent_id, content, metadata, created_at)
+values
+    (gen_random_uuid(), '88888888-8888-4888-8888-888888888888', 'user',
+     '66666666-6666-4666-8666-666666666666', null, '{"type": "text", "text": "sing"}', '{}',
+     '2026-06-15 12:00:01+00'),
+    (gen_random_uuid(), '88888888-8888-4888-8888-888888888888', 'assistant', null,
+     '77777777-7777-4777-8777-777777777777', '{"type": "text", "text": "la"}',
+     '{"model": "gpt-4.1-mini", "tokens": {"prompt": 40, "completion": 5, "total": 45}}',
+     '2026-06-15 12:00:02+00'),
+    (gen_random_uuid(), '88888888-8888-4888-8888-888888888888', 'assistant', null,
+     '77777777-7777-4777-8777-777777777777', '{"type": "text", "text": "lala"}', '{"tokens": 8}',
+     '2026-06-15 12:00:03+00');
 """
 
 
@@ -299,7 +337,8 @@ def test_a_users_name_is_nowhere_in_the_marts(
 ) -> None:
     """Catches a person who can be read off the product's API."""
     users = {record["user_id"] for record in records if record.get("user_id")}
-    assert users
+    users.add("66666666-6666-4666-8666-666666666666")
+    assert len(users) > 1
     for mart in MARTS:
         [(text,)] = rows(
             marts, f"select coalesce(string_agg(m::text, ''), '') from marts.{mart} as m"
@@ -317,18 +356,33 @@ def test_rows_of_the_systems_themselves_become_runs(marts: psycopg.Connection[An
         select source_system, run_id, agent_name, status, is_success, llm_calls, tool_calls, tool_errors,
             messages, input_tokens, unsplit_tokens, duration_ms
         from marts.agent_runs
-        where run_id ~ '^(1{8}|3{8}|4{8})-'
+        where run_id ~ '^(1{8}|3{8}|4{8}|8{8})-|^trace_'
         order by 1
         """,
     )
     assert found == [
         ("agentic", "33333333-3333-4333-8333-333333333333", "pair", "running", None, 1, 0, 0, 2, None, 7,
          None),
+        ("chat", "88888888-8888-4888-8888-888888888888", "muse", "running", None, 2, 0, 0, 3, 40, 8, None),
         ("observability", "11111111-1111-4111-8111-111111111111", None, "failed", None, 2, 0, 0, 0, 1000,
          50, Decimal(10000)),
+        ("raaf", "trace_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "triage", "succeeded", None, 2, 1, 1, 0, 300,
+         None, Decimal(2000)),
         ("traceability", "44444444-4444-4444-8444-444444444444", "coder", "succeeded", True, 0, 1, 1, 0,
          None, None, Decimal(30000)),
     ]  # fmt: skip
+
+
+def test_spans_that_repeat_their_childrens_tokens_cost_once(marts: psycopg.Connection[Any]) -> None:
+    """Catches agent and job spans of the agent framework counted beside their LLM spans."""
+    assert rows(
+        marts,
+        "select llm_calls, input_tokens, output_tokens, cost_usd from marts.cost_daily"
+        " where source_system = 'raaf'",
+    ) == [(2, 300, 30, Decimal("0.000168"))]
+    assert rows(marts, "select fees_usd from marts.agent_runs where source_system = 'raaf'") == [
+        (Decimal("0.025"),)
+    ]
 
 
 def test_a_call_counts_on_its_own_day_and_unknown_cost_stays_unknown(

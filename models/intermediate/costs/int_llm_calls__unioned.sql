@@ -11,6 +11,14 @@ messages as (
     select * from {{ ref("stg_agentic__conversation_history") }}
 ),
 
+raaf_spans as (
+    select * from {{ ref("stg_raaf__spans") }}
+),
+
+chat_messages as (
+    select * from {{ ref("stg_chat__messages") }}
+),
+
 span_calls as (
     select
         spans.span_id::text as llm_call_id,
@@ -54,10 +62,76 @@ message_calls as (
     where loaded_run_id is null and role = 'assistant' and total_tokens is not null
 ),
 
+-- Agent and job spans repeat their children's tokens, so one level counts: LLM spans where the trace
+-- has any with tokens, else agent spans.
+raaf_levels as (
+    select
+        trace_id,
+        case when bool_or(kind = 'llm') then 'llm' else 'agent' end as kind
+    from raaf_spans
+    where
+        kind in ('llm', 'agent')
+        and num_nonnulls(input_tokens, output_tokens, total_tokens) > 0
+    group by trace_id
+),
+
+raaf_calls as (
+    select
+        raaf_spans.span_id as llm_call_id,
+        'raaf' as source_system,
+        raaf_spans.trace_id as run_id,
+        raaf_spans.started_at as called_at,
+        'agent' as payer,
+        raaf_spans.model_recorded,
+        raaf_spans.duration_ms,
+        raaf_spans.input_tokens,
+        raaf_spans.cached_input_tokens,
+        raaf_spans.cache_write_tokens,
+        raaf_spans.output_tokens,
+        case
+            when raaf_spans.input_tokens is null or raaf_spans.output_tokens is null
+                then
+                    raaf_spans.total_tokens
+                    - coalesce(raaf_spans.input_tokens, 0)
+                    - coalesce(raaf_spans.output_tokens, 0)
+        end as unsplit_tokens,
+        null::numeric as reported_cost_usd
+    from raaf_spans
+    inner join raaf_levels
+        on raaf_spans.trace_id = raaf_levels.trace_id and raaf_spans.kind = raaf_levels.kind
+    where num_nonnulls(raaf_spans.input_tokens, raaf_spans.output_tokens, raaf_spans.total_tokens) > 0
+),
+
+chat_calls as (
+    select
+        message_id::text as llm_call_id,
+        'chat' as source_system,
+        session_id::text as run_id,
+        sent_at as called_at,
+        'agent' as payer,
+        model_recorded,
+        inference_ms as duration_ms,
+        input_tokens,
+        null::numeric as cached_input_tokens,
+        null::numeric as cache_write_tokens,
+        output_tokens,
+        case
+            when input_tokens is null or output_tokens is null
+                then total_tokens - coalesce(input_tokens, 0) - coalesce(output_tokens, 0)
+        end as unsplit_tokens,
+        null::numeric as reported_cost_usd
+    from chat_messages
+    where role = 'assistant' and num_nonnulls(input_tokens, output_tokens, total_tokens) > 0
+),
+
 all_calls as (
     select * from span_calls
     union all
     select * from message_calls
+    union all
+    select * from raaf_calls
+    union all
+    select * from chat_calls
 )
 
 select

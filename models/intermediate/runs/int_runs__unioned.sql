@@ -23,6 +23,22 @@ decisions as (
     select * from {{ ref("stg_agentic__agent_decisions") }}
 ),
 
+raaf_traces as (
+    select * from {{ ref("stg_raaf__traces") }}
+),
+
+raaf_spans as (
+    select * from {{ ref("stg_raaf__spans") }}
+),
+
+chat_sessions as (
+    select * from {{ ref("stg_chat__conversation_sessions") }}
+),
+
+chat_agents as (
+    select * from {{ ref("stg_chat__agents") }}
+),
+
 agent_mapping as (
     select * from {{ ref("agent_mapping") }}
 ),
@@ -144,12 +160,102 @@ session_runs as (
     where sessions.loaded_run_id is null
 ),
 
+-- The outermost agent speaks for the run.
+outer_raaf_agents as (
+    select distinct on (trace_id)
+        trace_id,
+        agent_name,
+        model_recorded
+    from raaf_spans
+    where kind = 'agent'
+    order by trace_id asc, parent_id is not null asc, started_at asc, span_id asc
+),
+
+raaf_fees as (
+    select
+        trace_id,
+        sum(fee_usd) as fees_usd,
+        max(ended_at) as ended_at
+    from raaf_spans
+    group by trace_id
+),
+
+raaf_runs as (
+    select
+        raaf_traces.trace_id as run_id,
+        'raaf' as source_system,
+        raaf_traces.tenant_key,
+        lower(outer_raaf_agents.agent_name) as agent_name,
+        null::text as agent_version,
+        outer_raaf_agents.model_recorded,
+        raaf_traces.workflow,
+        null::text as domain,
+        null::text as task_id,
+        null::int as trial,
+        null::text as user_id,
+        raaf_traces.started_at,
+        coalesce(
+            raaf_traces.ended_at,
+            case when raaf_traces.status <> 'running' then raaf_fees.ended_at end
+        ) as ended_at,
+        null::numeric as duration_recorded_ms,
+        raaf_traces.status,
+        null::boolean as is_success,
+        null::numeric as reward,
+        null::numeric as input_tokens,
+        null::numeric as cached_input_tokens,
+        null::numeric as output_tokens,
+        null::numeric as unsplit_tokens,
+        null::numeric as agent_cost_recorded_usd,
+        null::numeric as counterpart_cost_recorded_usd,
+        raaf_fees.fees_usd,
+        case when raaf_traces.status = 'failed' then 'unclassified' end as error_type
+    from raaf_traces
+    left join outer_raaf_agents on raaf_traces.trace_id = outer_raaf_agents.trace_id
+    left join raaf_fees on raaf_traces.trace_id = raaf_fees.trace_id
+),
+
+chat_runs as (
+    select
+        chat_sessions.session_id::text as run_id,
+        'chat' as source_system,
+        chat_sessions.tenant_key,
+        chat_agents.agent_name,
+        null::text as agent_version,
+        null::text as model_recorded,
+        'conversation' as workflow,
+        null::text as domain,
+        null::text as task_id,
+        null::int as trial,
+        chat_sessions.user_id,
+        chat_sessions.started_at,
+        chat_sessions.ended_at,
+        null::numeric as duration_recorded_ms,
+        chat_sessions.status,
+        null::boolean as is_success,
+        null::numeric as reward,
+        null::numeric as input_tokens,
+        null::numeric as cached_input_tokens,
+        null::numeric as output_tokens,
+        null::numeric as unsplit_tokens,
+        null::numeric as agent_cost_recorded_usd,
+        null::numeric as counterpart_cost_recorded_usd,
+        null::numeric as fees_usd,
+        null::text as error_type
+    from chat_sessions
+    left join chat_agents on chat_sessions.agent_id = chat_agents.agent_id
+),
+
 all_runs as (
     select * from observed_runs
     union all
     select * from traced_runs
     union all
     select * from session_runs
+    union all
+    select * from raaf_runs
+    union all
+    select * from chat_runs
 ),
 
 identified as (

@@ -15,6 +15,10 @@ execution_traces as (
     select * from {{ ref("stg_traceability__execution_traces") }}
 ),
 
+raaf_spans as (
+    select * from {{ ref("stg_raaf__spans") }}
+),
+
 span_calls as (
     select
         spans.span_id::text as tool_call_id,
@@ -48,10 +52,27 @@ hook_calls as (
     where hook_executions.hook_type = 'PostToolUse' and hook_executions.tool_name is not null
 ),
 
+raaf_calls as (
+    select
+        span_id as tool_call_id,
+        'raaf' as source_system,
+        trace_id as run_id,
+        tool_name,
+        'agent' as payer,
+        started_at as called_at,
+        duration_ms,
+        status = 'failed' as is_error,
+        false as is_call_missing
+    from raaf_spans
+    where kind = 'tool'
+),
+
 all_calls as (
     select * from span_calls
     union all
     select * from hook_calls
+    union all
+    select * from raaf_calls
 )
 
 select

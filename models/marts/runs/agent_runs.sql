@@ -15,12 +15,8 @@ tool_calls as (
     select * from {{ ref("int_tool_calls__unioned") }}
 ),
 
-sessions as (
-    select * from {{ ref("stg_agentic__agent_sessions") }}
-),
-
 messages as (
-    select * from {{ ref("stg_agentic__conversation_history") }}
+    select * from {{ ref("int_messages__unioned") }}
 ),
 
 models as (
@@ -72,13 +68,11 @@ tool_calls_per_run as (
 
 messages_per_run as (
     select
-        case when sessions.loaded_run_id is null then 'agentic' else 'observability' end
-            as source_system,
-        sessions.run_id,
+        source_system,
+        run_id,
         count(*) as messages
     from messages
-    inner join sessions on messages.session_id = sessions.session_id
-    group by sessions.loaded_run_id is null, sessions.run_id
+    group by source_system, run_id
 ),
 
 measured as (

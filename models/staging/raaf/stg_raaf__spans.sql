@@ -1,0 +1,56 @@
+-- One row per span of the agent framework. Agent and job spans repeat their children's tokens.
+{%- set whole_number = "^[0-9]{1,15}$" %}
+
+with raaf_tracing_spans as (
+    select * from {{ source("raaf", "raaf_tracing_spans") }}
+),
+
+renamed as (
+    select
+        span_id,
+        trace_id,
+        parent_id,
+        tenant_id as tenant_key,
+        kind,
+        name as span_name,
+        coalesce(
+            nullif(btrim(agent_name), ''), {{ raaf_attribute(["agent.name"]) }}
+        ) as agent_name,
+        coalesce({{ raaf_attribute(["function.name", "tool.name"]) }}, name) as tool_name,
+        coalesce(
+            nullif(agent_model, ''),
+            {{ raaf_attribute(["agent.model", "llm.request.model", "llm.model", "model"]) }}
+        ) as model_recorded,
+        start_time as started_at,
+        end_time as ended_at,
+        coalesce(duration_ms, extract(epoch from end_time - start_time) * 1000) as duration_ms,
+        {{ conform_status("status") }} as status,
+        status as status_recorded,
+        coalesce(
+            input_tokens,
+            {{ raaf_attribute([
+                "input_tokens", "llm.usage.input_tokens", "llm.usage.prompt_tokens",
+                "usage.input_tokens", "usage.prompt_tokens", "llm.tokens.input",
+            ], whole_number) }}::numeric
+        ) as input_tokens,
+        {{ raaf_attribute(["llm.tokens.cache_read"], whole_number) }}::numeric
+            as cached_input_tokens,
+        {{ raaf_attribute(["llm.tokens.cache_creation"], whole_number) }}::numeric
+            as cache_write_tokens,
+        coalesce(
+            output_tokens,
+            {{ raaf_attribute([
+                "output_tokens", "llm.usage.output_tokens", "llm.usage.completion_tokens",
+                "usage.output_tokens", "usage.completion_tokens", "llm.tokens.output",
+            ], whole_number) }}::numeric
+        ) as output_tokens,
+        coalesce(
+            total_tokens,
+            {{ raaf_attribute(["total_tokens", "llm.usage.total_tokens", "usage.total_tokens",
+                "llm.tokens.total"], whole_number) }}::numeric
+        ) as total_tokens,
+        call_fee_cents / 100 as fee_usd
+    from raaf_tracing_spans
+)
+
+select * from renamed
