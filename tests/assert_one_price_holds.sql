@@ -24,8 +24,8 @@ inner join numbered as others
         and prices.component = others.component
         and prices.price_number < others.price_number
         and prices.valid_from < others.valid_to
-        and others.valid_from < prices.valid_to
+        and prices.valid_to > others.valid_from
         and prices.time_from_utc < others.time_to_utc
-        and others.time_from_utc < prices.time_to_utc
+        and prices.time_to_utc > others.time_from_utc
         and prices.input_tokens_from < others.input_tokens_to
-        and others.input_tokens_from < prices.input_tokens_to
+        and prices.input_tokens_to > others.input_tokens_from
