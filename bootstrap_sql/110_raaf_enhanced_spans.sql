@@ -3,60 +3,66 @@
 
 set local role agentbooks_owner;
 
--- CHECK functions are bound when they are created, so that they need no search_path of their own.
--- With one they could not be inlined and would cost five times as much on every insert.
+-- In PL/pgSQL, whose plans last for the session: a function in SQL would be planned again by each
+-- insert of a single row, which then takes twice as long.
 
 create function raaf.is_prompt_data(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    document = '{}'
-    or jsonb_typeof(document) = 'object'
-    and not document @? '$ ? (
-        !(@.text.type() == "string")
-        || exists(@.template.type() ? (@ != "string" && @ != "null"))
-        || exists(@.variables.type() ? (@ != "object" && @ != "null"))
-        || exists(@.model.type() ? (@ != "string" && @ != "null"))
-        || exists(@.temperature.type() ? (@ != "number" && @ != "null"))
-        || exists(@.max_tokens.type() ? (@ != "number" && @ != "null"))
-    )',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        document = '{}'
+        or jsonb_typeof(document) = 'object'
+        and jsonb_typeof(document -> 'text') = 'string'
+        and coalesce(jsonb_typeof(document -> 'template'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'model'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'variables'), 'null') in ('null', 'object')
+        and coalesce(jsonb_typeof(document -> 'temperature'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'max_tokens'), 'null') in ('null', 'number'),
+        false
+    );
+end
+$function$;
 
 comment on function raaf.is_prompt_data(jsonb) is
 'Whether a value is {text, template, variables, model, temperature, max_tokens} with text a string '
 'and the others of their type, null or absent. {} is: Rails writes it for "not captured".';
 
 create function raaf.is_span_context(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    document = '{}'
-    or jsonb_typeof(document) = 'object'
-    and not document @? '$ ? (
-        !(@.data.type() == "object" || @.data.type() == "array")
-        || exists(@.schema.type() ? (@ != "object" && @ != "null"))
-        || exists(@.validation_results.type() ? (@ != "array" && @ != "null"))
-        || exists(@.transformations.type() ? (@ != "array" && @ != "null"))
-    )'
-    and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*] ? (
-        !(@.field.type() == "string" && @.status.type() == "string")
-        || exists(@.message.type() ? (@ != "string" && @ != "null"))
-    )'
-    and not document @? '$ ? (@.transformations.type() == "array").transformations[*] ? (
-        !(@.step.type() == "string")
-        || exists(@.duration_ms.type() ? (@ != "number" && @ != "null"))
-        || exists(@.records_processed.type() ? (@ != "number" && @ != "null"))
-        || exists(@.insights_generated.type() ? (@ != "number" && @ != "null"))
-    )'
-    and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*].type()
-        ? (@ != "object")'
-    and not document @? '$ ? (@.transformations.type() == "array").transformations[*].type()
-        ? (@ != "object")',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        document = '{}'
+        or jsonb_typeof(document) = 'object'
+        and jsonb_typeof(document -> 'data') in ('object', 'array')
+        and coalesce(jsonb_typeof(document -> 'schema'), 'null') in ('null', 'object')
+        and coalesce(jsonb_typeof(document -> 'validation_results'), 'null') in ('null', 'array')
+        and coalesce(jsonb_typeof(document -> 'transformations'), 'null') in ('null', 'array')
+        and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*] ? (
+            !(@.field.type() == "string" && @.status.type() == "string")
+            || exists(@.message.type() ? (@ != "string" && @ != "null"))
+        )'
+        and not document @? '$ ? (@.transformations.type() == "array").transformations[*] ? (
+            !(@.step.type() == "string")
+            || exists(@.duration_ms.type() ? (@ != "number" && @ != "null"))
+            || exists(@.records_processed.type() ? (@ != "number" && @ != "null"))
+            || exists(@.insights_generated.type() ? (@ != "number" && @ != "null"))
+        )'
+        and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*].type()
+            ? (@ != "object")'
+        and not document @? '$ ? (@.transformations.type() == "array").transformations[*].type()
+            ? (@ != "object")',
+        false
+    );
+end
+$function$;
 
 comment on function raaf.is_span_context(jsonb) is
 'Whether a value is {data, schema, validation_results[{field, status, message}], '
@@ -64,57 +70,66 @@ comment on function raaf.is_span_context(jsonb) is
 'array and the others of their type, null or absent. {} is: Rails writes it for "not captured".';
 
 create function raaf.is_chat_messages(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    jsonb_typeof(document) = 'array'
-    and not document @? '$[*].type() ? (@ != "object")'
-    and not document @? '$[*] ? (
-        !(@.role.type() == "string" && @.role like_regex "^(system|user|assistant|tool)$")
-        || !(
-            @.content.type() == "string"
-            || @.content.type() == "array"
-            || @.content.type() == "object"
-            || @.content.type() == "null" && @.role == "assistant"
-        )
-        || exists(@.timestamp.type() ? (@ != "string" && @ != "null"))
-    )',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        jsonb_typeof(document) = 'array'
+        and not document @? '$[*].type() ? (@ != "object")'
+        and not document @? '$[*] ? (
+            !(@.role == "system" || @.role == "user" || @.role == "assistant" || @.role == "tool")
+            || @.role.type() != "string"
+            || !(
+                @.content.type() == "string"
+                || @.content.type() == "array"
+                || @.content.type() == "object"
+                || @.content.type() == "null" && @.role == "assistant"
+            )
+            || exists(@.timestamp.type() ? (@ != "string" && @ != "null"))
+        )',
+        false
+    );
+end
+$function$;
 
 comment on function raaf.is_chat_messages(jsonb) is
 'Whether a value is an array of {role, content, timestamp}: role system, user, assistant or tool; '
 'content text, parts or structure, null only for an assistant who merely calls tools.';
 
 create function raaf.is_execution_metadata(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    jsonb_typeof(document) = 'object'
-    and not document @? '$ ? (
-        exists(@.agent_class.type() ? (@ != "string" && @ != "null"))
-        || exists(@.agent_version.type() ? (@ != "string" && @ != "null"))
-        || exists(@.start_time.type() ? (@ != "string" && @ != "null"))
-        || exists(@.end_time.type() ? (@ != "string" && @ != "null"))
-        || exists(@.duration_ms.type() ? (@ != "number" && @ != "null"))
-        || exists(@.memory_usage_mb.type() ? (@ != "number" && @ != "null"))
-        || exists(@.cpu_time_ms.type() ? (@ != "number" && @ != "null"))
-        || exists(@.retry_count.type() ? (@ != "number" && @ != "null"))
-        || exists(@.error_info.type() ? (@ != "object" && @ != "null"))
-        || exists(@.tools_used.type() ? (@ != "array" && @ != "null"))
-        || exists(@.handoffs.type() ? (@ != "array" && @ != "null"))
-    )'
-    and not document @? '$ ? (@.tools_used.type() == "array").tools_used[*].type()
-        ? (@ != "string")'
-    and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*].type() ? (@ != "object")'
-    and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*] ? (
-        !(@.from_agent.type() == "string" && @.to_agent.type() == "string")
-        || exists(@.timestamp.type() ? (@ != "string" && @ != "null"))
-    )',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        jsonb_typeof(document) = 'object'
+        and coalesce(jsonb_typeof(document -> 'agent_class'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'agent_version'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'start_time'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'end_time'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'duration_ms'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'memory_usage_mb'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'cpu_time_ms'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'retry_count'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'error_info'), 'null') in ('null', 'object')
+        and coalesce(jsonb_typeof(document -> 'tools_used'), 'null') in ('null', 'array')
+        and coalesce(jsonb_typeof(document -> 'handoffs'), 'null') in ('null', 'array')
+        and not document @? '$ ? (@.tools_used.type() == "array").tools_used[*].type()
+            ? (@ != "string")'
+        and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*].type() ? (@ != "object")'
+        and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*] ? (
+            !(@.from_agent.type() == "string" && @.to_agent.type() == "string")
+            || exists(@.timestamp.type() ? (@ != "string" && @ != "null"))
+        )',
+        false
+    );
+end
+$function$;
 
 comment on function raaf.is_execution_metadata(jsonb) is
 'Whether a value is {agent_class, agent_version, start_time, end_time, duration_ms, memory_usage_mb, '

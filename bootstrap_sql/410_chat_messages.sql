@@ -95,104 +95,118 @@ comment on column chat.conversation_sessions.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';
 
 
--- CHECK functions are bound when they are created, so that they need no search_path of their own.
--- With one they could not be inlined and would cost five times as much on every insert.
+-- In PL/pgSQL, whose plans last for the session: a function in SQL would be planned again by each
+-- insert of a single row, which then takes twice as long.
 
 create function chat.is_message_content(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    jsonb_typeof(document) = 'object'
-    and document ->> 'type' in ('text', 'structured', 'multimodal', 'tool_result')
-    and not document @? '$ ? (
-        exists(@.text.type() ? (@ != "string" && @ != "null"))
-        || exists(@.parts.type() ? (@ != "array" && @ != "null"))
-        || exists(@.format.type() ? (@ != "string" && @ != "null"))
-        || exists(@.language.type() ? (@ != "string" && @ != "null"))
-        || @.format.type() == "string" && !(@.format like_regex "^(plain|markdown|html|json)$")
-    )'
-    and not document @? '$ ? (@.parts.type() == "array").parts[*].type() ? (@ != "object")'
-    and not document @? '$ ? (@.parts.type() == "array").parts[*] ? (
-        !(
-            @.type.type() == "string"
-            && @.type like_regex "^(text|image|code|data|reference)$"
-        )
-    )',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        jsonb_typeof(document) = 'object'
+        and document ->> 'type' in ('text', 'structured', 'multimodal', 'tool_result')
+        and coalesce(jsonb_typeof(document -> 'text'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'language'), 'null') in ('null', 'string')
+        and coalesce(document ->> 'format', 'plain') in ('plain', 'markdown', 'html', 'json')
+        and coalesce(jsonb_typeof(document -> 'parts'), 'null') in ('null', 'array')
+        and not (
+            coalesce(jsonb_typeof(document -> 'parts'), 'null') = 'array'
+            and (
+                document @? '$.parts[*].type() ? (@ != "object")'
+                or document @? '$.parts[*] ? (
+                    @.type.type() != "string" || !(
+                        @.type == "text" || @.type == "image" || @.type == "code"
+                        || @.type == "data" || @.type == "reference"
+                    )
+                )'
+            )
+        ),
+        false
+    );
+end
+$function$;
 
-comment on function chat.is_message_content (jsonb) is
+comment on function chat.is_message_content(jsonb) is
 'Whether a value is {type, text, structured, parts[{type, content, metadata}], format, language}: '
 'type text, structured, multimodal or tool_result and required; the others of their type, null or '
 'absent; type of a part text, image, code, data or reference; format plain, markdown, html or json.';
 
 create function chat.is_message_metadata(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    jsonb_typeof(document) = 'object'
-    and not document @? '$ ? (
-        exists(@.model.type() ? (@ != "string" && @ != "null"))
-        || exists(@.model_version.type() ? (@ != "string" && @ != "null"))
-        || exists(@.temperature.type() ? (@ != "number" && @ != "null"))
-        || exists(@.max_tokens.type() ? (@ != "number" && @ != "null"))
-        || exists(@.tokens.type() ? (@ != "number" && @ != "object" && @ != "null"))
-        || exists(@.tokens.prompt.type() ? (@ != "number" && @ != "null"))
-        || exists(@.tokens.completion.type() ? (@ != "number" && @ != "null"))
-        || exists(@.tokens.total.type() ? (@ != "number" && @ != "null"))
-        || exists(@.latency.type() ? (@ != "object" && @ != "null"))
-        || exists(@.latency.inference_ms.type() ? (@ != "number" && @ != "null"))
-        || exists(@.latency.total_ms.type() ? (@ != "number" && @ != "null"))
-        || exists(@.confidence.type() ? (@ != "number" && @ != "null"))
-        || exists(@.quality_score.type() ? (@ != "number" && @ != "null"))
-        || exists(@.source.type() ? (@ != "string" && @ != "null"))
-        || @.tokens < 0 || @.tokens.prompt < 0 || @.tokens.completion < 0 || @.tokens.total < 0
-        || @.tokens > 1000000000000 || @.tokens.prompt > 1000000000000
-        || @.tokens.completion > 1000000000000 || @.tokens.total > 1000000000000
-        || @.latency.inference_ms < 0 || @.latency.total_ms < 0
-        || @.confidence < 0 || @.confidence > 1
-        || @.source.type() == "string" && !(@.source like_regex "^(api|ui|automation|system)$")
-    )',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        jsonb_typeof(document) = 'object'
+        and coalesce(jsonb_typeof(document -> 'model'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'model_version'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'temperature'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'max_tokens'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'confidence'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'quality_score'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'tokens'), 'null') in ('null', 'number', 'object')
+        and coalesce(jsonb_typeof(document #> '{tokens,prompt}'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document #> '{tokens,completion}'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document #> '{tokens,total}'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document -> 'latency'), 'null') in ('null', 'object')
+        and coalesce(jsonb_typeof(document #> '{latency,inference_ms}'), 'null') in ('null', 'number')
+        and coalesce(jsonb_typeof(document #> '{latency,total_ms}'), 'null') in ('null', 'number')
+        and coalesce(document ->> 'source', 'api') in ('api', 'ui', 'automation', 'system')
+        and not document @? '$ ? (
+            @.tokens < 0 || @.tokens.prompt < 0 || @.tokens.completion < 0 || @.tokens.total < 0
+            || @.tokens > 1000000000000 || @.tokens.prompt > 1000000000000
+            || @.tokens.completion > 1000000000000 || @.tokens.total > 1000000000000
+            || @.latency.inference_ms < 0 || @.latency.total_ms < 0
+            || @.confidence < 0 || @.confidence > 1
+        )',
+        false
+    );
+end
+$function$;
 
-comment on function chat.is_message_metadata (jsonb) is
+comment on function chat.is_message_metadata(jsonb) is
 'Whether a value is {model, model_version, temperature, max_tokens, tokens (a number, or {prompt, '
 'completion, total}), latency{inference_ms, total_ms}, confidence 0 to 1, quality_score, source api, '
 'ui, automation or system}, each of its type, null or absent. {} is.';
 
 create function chat.is_message_context(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    jsonb_typeof(document) = 'object'
-    and not document @? '$ ? (
-        exists(@.thread_id.type() ? (@ != "string" && @ != "null"))
-        || exists(@.workspace_id.type() ? (@ != "string" && @ != "null"))
-        || exists(@.intent.type() ? (@ != "string" && @ != "null"))
-        || exists(@.topics.type() ? (@ != "array" && @ != "null"))
-        || exists(@.entities.type() ? (@ != "array" && @ != "null"))
-        || exists(@.relevant_memories.type() ? (@ != "array" && @ != "null"))
-        || exists(@.memory_score.type() ? (@ != "number" && @ != "null"))
-    )',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        jsonb_typeof(document) = 'object'
+        and coalesce(jsonb_typeof(document -> 'thread_id'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'workspace_id'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'intent'), 'null') in ('null', 'string')
+        and coalesce(jsonb_typeof(document -> 'topics'), 'null') in ('null', 'array')
+        and coalesce(jsonb_typeof(document -> 'entities'), 'null') in ('null', 'array')
+        and coalesce(jsonb_typeof(document -> 'relevant_memories'), 'null') in ('null', 'array')
+        and coalesce(jsonb_typeof(document -> 'memory_score'), 'null') in ('null', 'number'),
+        false
+    );
+end
+$function$;
 
-comment on function chat.is_message_context (jsonb) is
+comment on function chat.is_message_context(jsonb) is
 'Whether a value is {thread_id, workspace_id, intent, topics[], entities[], sentiment, '
 'relevant_memories[], memory_score, state_version, state_delta}, each of its type, null or absent.';
 
-revoke all on function chat.is_message_content (jsonb) from public;
-revoke all on function chat.is_message_metadata (jsonb) from public;
-revoke all on function chat.is_message_context (jsonb) from public;
-grant execute on function chat.is_message_content (jsonb) to
+revoke all on function chat.is_message_content(jsonb) from public;
+revoke all on function chat.is_message_metadata(jsonb) from public;
+revoke all on function chat.is_message_context(jsonb) from public;
+grant execute on function chat.is_message_content(jsonb) to
     agentbooks_loader, service_role, authenticated;
-grant execute on function chat.is_message_metadata (jsonb) to
+grant execute on function chat.is_message_metadata(jsonb) to
     agentbooks_loader, service_role, authenticated;
-grant execute on function chat.is_message_context (jsonb) to
+grant execute on function chat.is_message_context(jsonb) to
     agentbooks_loader, service_role, authenticated;
 
 

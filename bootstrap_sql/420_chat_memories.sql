@@ -2,49 +2,46 @@
 
 set local role agentbooks_owner;
 
--- Bound when it is created and inlined, as the functions of the messages.
 create function chat.is_memory_content(memory_type text, document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    jsonb_typeof(document) = 'object'
-    and case memory_type
-        when 'episodic' then
-            jsonb_typeof(document -> 'event') in ('string', 'object')
-            and jsonb_typeof(document -> 'temporal') = 'object'
-            and not document @? '$ ? (
-                exists(@.participants.type() ? (@ != "array" && @ != "null"))
-            )'
-        when 'semantic' then
-            jsonb_typeof(document -> 'concept') = 'string'
-            and jsonb_typeof(document -> 'definition') = 'string'
-            and not document @? '$ ? (
-                exists(@.relationships.type() ? (@ != "array" && @ != "null"))
-                || exists(@.source.type() ? (@ != "object" && @ != "null"))
-                || @.source.origin.type() == "string"
-                    && !(@.source.origin like_regex "^(learned|configured|extracted)$")
-            )'
-        when 'procedural' then
-            jsonb_typeof(document -> 'skill') = 'string'
-            and jsonb_typeof(document -> 'steps') = 'array'
-            and not document @? '$ ? (
-                exists(@.prerequisites.type() ? (@ != "array" && @ != "null"))
-                || exists(@.outcomes.type() ? (@ != "array" && @ != "null"))
-                || exists(@.performance.type() ? (@ != "object" && @ != "null"))
-            )'
-        when 'working' then
-            jsonb_typeof(document -> 'items') = 'array'
-            and jsonb_typeof(document -> 'capacity') = 'number'
-            and not document @? '$ ? (
-                @.capacity < 0
-                || exists(@.usage.type() ? (@ != "number" && @ != "null"))
-                || exists(@.priority_queue.type() ? (@ != "array" && @ != "null"))
-                || exists(@.compression_enabled.type() ? (@ != "boolean" && @ != "null"))
-            )'
-    end,
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        jsonb_typeof(document) = 'object'
+        and case memory_type
+            when 'episodic' then
+                jsonb_typeof(document -> 'event') in ('string', 'object')
+                and jsonb_typeof(document -> 'temporal') = 'object'
+                and coalesce(jsonb_typeof(document -> 'participants'), 'null') in ('null', 'array')
+            when 'semantic' then
+                jsonb_typeof(document -> 'concept') = 'string'
+                and jsonb_typeof(document -> 'definition') = 'string'
+                and coalesce(jsonb_typeof(document -> 'relationships'), 'null') in ('null', 'array')
+                and coalesce(jsonb_typeof(document -> 'source'), 'null') in ('null', 'object')
+                and coalesce(document #>> '{source,origin}', 'learned')
+                in ('learned', 'configured', 'extracted')
+            when 'procedural' then
+                jsonb_typeof(document -> 'skill') = 'string'
+                and jsonb_typeof(document -> 'steps') = 'array'
+                and coalesce(jsonb_typeof(document -> 'prerequisites'), 'null') in ('null', 'array')
+                and coalesce(jsonb_typeof(document -> 'outcomes'), 'null') in ('null', 'array')
+                and coalesce(jsonb_typeof(document -> 'performance'), 'null') in ('null', 'object')
+            when 'working' then
+                jsonb_typeof(document -> 'items') = 'array'
+                and jsonb_typeof(document -> 'capacity') = 'number'
+                and not document @? '$ ? (@.capacity < 0)'
+                and coalesce(jsonb_typeof(document -> 'usage'), 'null') in ('null', 'number')
+                and coalesce(jsonb_typeof(document -> 'priority_queue'), 'null') in ('null', 'array')
+                and coalesce(jsonb_typeof(document -> 'compression_enabled'), 'null')
+                in ('null', 'boolean')
+        end,
+        false
+    );
+end
+$function$;
 
 comment on function chat.is_memory_content(text, jsonb) is
 'Whether a value has the shape of its type of memory: episodic {event, temporal, context, '

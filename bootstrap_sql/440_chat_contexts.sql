@@ -56,20 +56,25 @@ comment on column chat.context_snapshots.change_id is
 
 
 create function chat.is_context_segments(document jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 parallel safe
-return coalesce(
-    jsonb_typeof(document) = 'array'
-    and not document @? '$[*].type() ? (@ != "object")'
-    and not document @? '$[*] ? (
-        !(
-            @.type.type() == "string"
-            && @.type like_regex "^(system|memory|history|tool|knowledge)$"
-        )
-    )',
-    false
-);
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return coalesce(
+        jsonb_typeof(document) = 'array'
+        and not document @? '$[*].type() ? (@ != "object")'
+        and not document @? '$[*] ? (
+            @.type.type() != "string" || !(
+                @.type == "system" || @.type == "memory" || @.type == "history"
+                || @.type == "tool" || @.type == "knowledge"
+            )
+        )',
+        false
+    );
+end
+$function$;
 
 comment on function chat.is_context_segments(jsonb) is
 'Whether a value is an array of objects whose type is system, memory, history, tool or knowledge.';

@@ -228,7 +228,7 @@ begin
             new.session_id, new.created_at
             using errcode = 'AB410', hint = 'Begin a new session.';
     end if;
-    return new;
+    return null;
 end
 $function$;
 
@@ -236,7 +236,8 @@ comment on function chat.refuse_after_session_end() is
 'Trigger: refuses a message that is later than the end of its session (AB410), or any when that end '
 'is unknown.';
 
-create trigger chat_messages_v2_session_open before insert on chat.chat_messages_v2
+-- After the row, though it refuses: a trigger before it would take from COPY its writing in batches.
+create trigger chat_messages_v2_session_open after insert on chat.chat_messages_v2
 for each row execute function chat.refuse_after_session_end();
 
 
