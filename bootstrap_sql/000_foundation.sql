@@ -32,10 +32,14 @@ begin
         end;
     end loop;
 
-    -- Needed to create objects in the owner's name; a superuser may do so anyway.
-    if not pg_has_role(current_user, 'agentbooks_owner', 'member') then
-        execute format('grant agentbooks_owner to %I', current_user);
-    end if;
+    -- Everything below is made in the owner's name, so whoever applies it must be able to take it.
+    begin
+        set local role agentbooks_owner;
+        reset role;
+    exception
+        when insufficient_privilege then
+            execute format('grant agentbooks_owner to %I', current_user);
+    end;
 
     execute format('grant create on database %I to agentbooks_owner', current_database());
     execute format('grant create on database %I to agentbooks_refresher', current_database());

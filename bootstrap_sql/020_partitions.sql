@@ -69,7 +69,7 @@ begin
         continue when to_regclass(format('%I.%I', parent_schema, partition_name)) is not null;
 
         -- Two callers may want the same month: the second one waits here, then finds it made.
-        perform pg_advisory_xact_lock(hashtext('ops.create_month_partitions'), parent::oid::int);
+        perform pg_advisory_xact_lock(hashtextextended('ops.create_month_partitions', parent::oid::bigint));
         continue when to_regclass(format('%I.%I', parent_schema, partition_name)) is not null;
 
         execute format(

@@ -28,12 +28,10 @@ NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escaped backslash before u00
 MOST_TOKENS = 10**15
 MOST_MESSAGES = 16**5  # ids hold a message's position in five hex digits,
 MOST_CALLS = 16**4  # and a call's position in its message in four
-LONGEST_DURATION_S = 100 * 366 * 86_400
 LONGEST_EXECUTION_MS = 2**31 - 1
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=10**12)]
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DURATION_S)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Row = tuple[Any, ...]
 
@@ -172,7 +170,7 @@ class AgentRun(msgspec.Struct):
     trial: int | None = None
     started_at: str | None = None
     ended_at: str | None = None
-    duration_s: Seconds | None = None
+    duration_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     termination_reason: str | None = None
     error_message: str | None = None
     reward: float | None = None
@@ -321,10 +319,14 @@ class _Mapping:
         ended_at = self.time(self.run.ended_at, "ended_at")
         if ended_at is not None and ended_at < self.started_at:
             raise Rejected("ends before it starts")
-        if ended_at is None and self.run.duration_s is not None:
-            ended_at = self.started_at + timedelta(seconds=self.run.duration_s)
-            if ended_at >= LATEST:
+        if self.run.duration_s is not None:
+            try:
+                measured_end = self.started_at + timedelta(seconds=self.run.duration_s)
+            except OverflowError:
+                raise Rejected("field duration_s is longer than a century") from None
+            if measured_end >= LATEST:
                 raise Rejected("field duration_s ends after the year 2099")
+            ended_at = ended_at or measured_end
         return ended_at
 
     # What the run was

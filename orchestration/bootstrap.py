@@ -97,12 +97,7 @@ def status(connection: psycopg.Connection, folder: Path = FOLDER) -> list[Status
     """
     changes = read_changes(folder)
     applied = _applied(connection)
-    unknown = sorted(applied.keys() - {change.version for change in changes})
-    if unknown:
-        raise AgentbooksError(
-            f"bootstrap: the database has {unknown[0]} applied, which is not in {folder.name}; "
-            "use the version of agentbooks that applied it, or a newer one."
-        )
+    _check_known(applied, changes, folder)
     has_vector = _vector_available(connection)
     result = []
     for change in changes:
@@ -151,7 +146,8 @@ def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> li
         folder: Where the changes are.
 
     Raises:
-        AgentbooksError: `to` is not an applied change, or a revert fails (it is rolled back).
+        AgentbooksError: `to` is not an applied change, the database holds a change that the folder
+            does not, or a revert fails (it is rolled back).
     """
     with _only_one(connection):
         applied = _applied(connection)
@@ -159,8 +155,10 @@ def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> li
             raise AgentbooksError(
                 f"bootstrap: {to} is not an applied change; `agentbooks bootstrap --status` lists them."
             )
+        changes = read_changes(folder)
+        _check_known(applied, changes, folder)
         done = []
-        for change in reversed(read_changes(folder)):
+        for change in reversed(changes):
             if change.version in applied and (to == "all" or change.version > to):
                 _revert(connection, change)
                 done.append(change.version)
@@ -223,13 +221,28 @@ def _run(connection: psycopg.Connection, script: str) -> None:
 
 
 def _applied(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:
-    if connection.execute("select to_regclass('ops.schema_versions')").fetchone() == (None,):
-        return {}
-    rows = connection.execute(
-        "select version, checksum, to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')"
-        " from ops.schema_versions"
-    )
+    try:
+        if connection.execute("select to_regclass('ops.schema_versions')").fetchone() == (None,):
+            return {}
+        rows = connection.execute(
+            "select version, checksum, to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')"
+            " from ops.schema_versions"
+        )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise AgentbooksError(
+            f"bootstrap: {connection.info.user} may not see what is applied ({_first_line(error)}); "
+            "run it as the role that bootstrapped this database, or as a superuser."
+        ) from error
     return {version: (checksum, applied_at) for version, checksum, applied_at in rows}
+
+
+def _check_known(applied: dict[str, tuple[str, str]], changes: list[Change], folder: Path) -> None:
+    unknown = sorted(applied.keys() - {change.version for change in changes})
+    if unknown:
+        raise AgentbooksError(
+            f"bootstrap: the database has {unknown[0]} applied, which is not in {folder.name}; "
+            "use the version of agentbooks that applied it, or a newer one."
+        )
 
 
 def _check_server(connection: psycopg.Connection) -> None:
@@ -244,7 +257,9 @@ def _check_server(connection: psycopg.Connection) -> None:
             f"postgresql-{major}-pgvector; managed servers: allow the extension vector)."
         )
     may_create_roles = connection.execute(
-        "select rolsuper or rolcreaterole and rolbypassrls from pg_roles where rolname = current_user"
+        "select rolsuper or rolcreaterole and rolbypassrls and %s"
+        " from pg_roles where rolname = current_user",
+        (major > OLDEST_SERVER,),
     ).fetchone()
     missing_roles = connection.execute(
         "select count(*) < 8 from pg_roles where rolname in ('agentbooks_owner', 'agentbooks_loader',"
@@ -253,8 +268,8 @@ def _check_server(connection: psycopg.Connection) -> None:
     ).fetchone()
     if missing_roles == (True,) and may_create_roles != (True,):
         raise AgentbooksError(
-            f"bootstrap: {connection.info.user} may not create roles; run it once as a superuser, or "
-            "as a role with CREATEROLE and BYPASSRLS."
+            f"bootstrap: {connection.info.user} may not create roles; run it once as a superuser, or, "
+            "from PostgreSQL 16 on, as a role with CREATEROLE and BYPASSRLS."
         )
 
 
@@ -279,9 +294,12 @@ def _only_one(connection: psycopg.Connection) -> Iterator[None]:
 def _failure(change: Change, script: str, what: str, error: psycopg.Error) -> str:
     position = error.diag.statement_position
     line = f" line {script[: int(position)].count(chr(10)) + 1}" if position else ""
+    remedy = "mend it"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        remedy = "use a role that may do this, such as a superuser,"
     return (
         f"bootstrap: {change.version}{line} {what} and was rolled back: {_first_line(error)}; "
-        "mend it and run `agentbooks bootstrap` again."
+        f"{remedy} and run `agentbooks bootstrap` again."
     )
 
 

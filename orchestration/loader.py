@@ -104,16 +104,16 @@ def load_agent_runs(
         progress: Called with the number of bytes that were read since the last call.
 
     Raises:
-        AgentbooksError: A file cannot be read to its end (what stood before is loaded), or the
-            database is not bootstrapped.
+        AgentbooksError: A file cannot be read to its end (what stood before is loaded), the
+            database is not bootstrapped, or the role may not load.
     """
-    _check_bootstrapped(connection)
+    _check_database(connection)
     summary = LoadSummary()
     for path in paths:
         summary.files += 1
         batches = (_prepare(batch, undated_as) for batch in _batches(path, progress))
         for batch in _one_ahead(batches):
-            _load_batch(connection, str(path.resolve()), batch, summary)
+            _load_batch(connection, _name(path), batch, summary)
     return summary
 
 
@@ -434,12 +434,26 @@ def _begin(connection: psycopg.Connection) -> None:
     connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
 
 
-def _check_bootstrapped(connection: psycopg.Connection) -> None:
-    last = "traceability.pattern_usage_log"
-    if connection.execute("select to_regclass(%s)", (last,)).fetchone() == (None,):
+def _check_database(connection: psycopg.Connection) -> None:
+    try:
+        with connection.transaction():
+            connection.execute("set local role agentbooks_loader")
+            connection.execute("select 'traceability.pattern_usage_log'::regclass")
+    except psycopg.errors.InsufficientPrivilege as error:
+        user = connection.info.user
+        raise AgentbooksError(
+            f"load: {user} may not load; let an administrator run "
+            f"`grant agentbooks_loader to {user}`."
+        ) from error
+    except (psycopg.ProgrammingError, psycopg.DataError) as error:  # no such table, no such role
         raise AgentbooksError(
             "load: the database has no raw tables; run `agentbooks bootstrap` first."
-        )
+        ) from error
+
+
+def _name(path: Path) -> str:
+    """Give a file's full name; bytes in it that are no UTF-8 become question marks."""
+    return str(path.resolve()).encode(errors="replace").decode()
 
 
 def _identifier(table: str) -> sql.Identifier:
