@@ -14,9 +14,12 @@ import reprlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCHEMA = "agent-run/1"
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -33,6 +36,8 @@ LONGEST_EXECUTION_MS = 2**31 - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=10**12)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+ShortText = Annotated[str, msgspec.Meta(max_length=255)]
+Trial = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Row = tuple[Any, ...]
 
 SPEAKERS = {"system": "system", "user": "user", "assistant": "agent", "tool": "tool"}
@@ -83,14 +88,17 @@ be asked for each row.
 """
 
 
-SECRET = re.compile(
-    r"(^|_)(api_?key|secret|password|passwd|authorization|credentials?|private_?key|access_?token)(_|$)",
+_CREDENTIAL = (
+    r"(?:api[_-]?key|secret|password|passwd|authorization|credentials?|private[_-]?key"
+    r"|access[_-]?token)"
+)
+SECRET = re.compile(rf"(?:^|[_-]){_CREDENTIAL}(?:[_-]|$)", re.IGNORECASE)
+"""Names of fields whose values are credentials: sources record whole client settings."""
+SECRET_TEXT = re.compile(
+    rf'("(?:[^"\\]*[_-])?{_CREDENTIAL}(?:[_-][^"\\]*)?"\s*:\s*)"(?:[^"\\]|\\.)*"?'.encode(),
     re.IGNORECASE,
 )
-"""Names of fields whose values are credentials: sources record whole client settings."""
-MAYBE_SECRET = re.compile(
-    rb"api_?key|secret|passw|authorization|credential|private_?key|access_?token", re.IGNORECASE
-)
+MAYBE_CREDENTIAL = re.compile(_CREDENTIAL.encode(), re.IGNORECASE)
 REDACTED = "[REDACTED]"
 
 
@@ -163,11 +171,11 @@ class AgentRun(msgspec.Struct):
     run_id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     agent: Agent
     counterpart: Party | None = None
-    experiment: str | None = None
-    domain: str | None = None
+    experiment: ShortText | None = None
+    domain: ShortText | None = None
     task_id: str | int | None = None
     task_summary: str | None = None
-    trial: int | None = None
+    trial: Trial | None = None
     started_at: str | None = None
     ended_at: str | None = None
     duration_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
@@ -210,7 +218,7 @@ def parse(line: bytes) -> ParsedRun:
     """
     try:
         raw = DECODER.decode(line)
-        if MAYBE_SECRET.search(line):
+        if MAYBE_CREDENTIAL.search(line):
             raw = _without_secrets(raw)
     except RecursionError:
         raise Rejected("is nested too deeply") from None
@@ -369,8 +377,7 @@ class _Mapping:
 
     def add_trace(self) -> None:
         run = self.run
-        metadata = {key: value for key, value in self.raw.items() if key != "messages"}
-        metadata["loader"] = self.notes()
+        metadata = _kept(self.raw, ("messages",), {"loader": self.notes()})
         costs = (self.raw.get("agent_cost_usd"), self.raw.get("counterpart_cost_usd"))
         recorded = [cost for cost in costs if cost is not None]
         self.add(
@@ -418,7 +425,7 @@ class _Mapping:
             self.started_at,
             max(*moments, self.started_at) if self.ended_at is not None else None,
             "completed" if self.status() != "running" else "active",
-            _json({"run_id": self.run.run_id}),
+            self.origin(),
         )
 
     def add_messages(self) -> None:
@@ -454,20 +461,18 @@ class _Mapping:
     def add_message(
         self, position: int, message: Message, at: datetime, caller: tuple[int, int] | None
     ) -> None:
-        kept = ("content", "role", "timestamp", "usage", "cost")
         raw = self.raw["messages"][position]
-        metadata = {key: value for key, value in raw.items() if key not in kept}
-        if message.usage is None and message.cost is not None:
-            metadata["cost"] = raw["cost"]
-        if message.timestamp is None:
-            metadata["has_no_time"] = True
+        elsewhere = ["content", "role", "timestamp", "usage"]
+        if message.usage is not None:
+            elsewhere.append("cost")
+        notes = {"has_no_time": True} if message.timestamp is None else {}
+        metadata = _kept(raw, elsewhere, {"run_id": self.run.run_id, "loader": notes})
         if message.tool_calls:
             # Their arguments stand in the tools' spans.
             metadata["tool_calls"] = [
                 {key: call[key] for key in call if key not in ("arguments", "arguments_text")}
                 for call in raw["tool_calls"]
             ]
-        metadata["run_id"] = self.run.run_id
         usage = message.usage
         self.add(
             "agentic.conversation_history",
@@ -602,7 +607,7 @@ class _Mapping:
             "approved" if run.success else "rejected",
             self.started_at,
             self.execution_time_ms(),
-            _json({"run_id": run.run_id}),
+            self.origin(),
         )
 
     def add_pattern_use(self) -> None:
@@ -633,7 +638,7 @@ class _Mapping:
             outcome,
             run.success,
             self.execution_time_ms(),
-            _json({"run_id": run.run_id}),
+            self.origin(),
         )
 
     def tool_sequence(self) -> list[str]:
@@ -648,6 +653,10 @@ class _Mapping:
                     tools.append(name)
         return tools
 
+    def origin(self) -> str:
+        """Give what marks a row as a part of this run; no other writer sets `loader`."""
+        return _json({"run_id": self.run.run_id, "loader": {}})
+
     def execution_time_ms(self) -> int | None:
         seconds = self.run.duration_s
         if seconds is None and self.ended_at is not None:
@@ -658,6 +667,13 @@ class _Mapping:
         if message.role == "user":
             return self.run.counterpart or Party()
         return self.run.agent
+
+
+def without_secrets_in(text: bytes) -> bytes:
+    """Blank the credentials in JSON that need not be whole."""
+    if not MAYBE_CREDENTIAL.search(text):
+        return text
+    return SECRET_TEXT.sub(rb'\1"[REDACTED]"', text)
 
 
 def _without_secrets(value: Any) -> Any:
@@ -683,6 +699,13 @@ def _tokens(usage: dict[str, Any]) -> dict[str, int]:
     }
     renamed = {name: counts.pop(key) for key, name in USAGE_NAMES.items() if key in counts}
     return counts | renamed
+
+
+def _kept(raw: dict[str, Any], elsewhere: Sequence[str], ours: dict[str, Any]) -> dict[str, Any]:
+    """Give a source's fields with ours; where it uses a name of ours, under `source_fields`."""
+    fields = {key: value for key, value in raw.items() if key not in elsewhere}
+    taken = {key: fields.pop(key) for key in ours if key in fields}
+    return fields | ours | ({"source_fields": taken} if taken else {})
 
 
 def _beside_tokens(usage: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ registry `ops.loaded_runs` adds nothing. A record that cannot be taken is kept i
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import zlib
@@ -18,7 +19,16 @@ from typing import IO, TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from orchestration.agent_run import COLUMNS, ParsedRun, Rejected, Row, RunRows, parse, rows_of
+from orchestration.agent_run import (
+    COLUMNS,
+    ParsedRun,
+    Rejected,
+    Row,
+    RunRows,
+    parse,
+    rows_of,
+    without_secrets_in,
+)
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -132,6 +142,8 @@ def read_records(path: Path, progress: Callable[[int], None]) -> Iterator[Record
             told = 0
             while line := reader.readline(LONGEST_LINE):
                 number += 1
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 record = _record(number, line, reader)
                 if record.line is None or record.line.strip():
                     yield record
@@ -421,7 +433,7 @@ def _keep_rejections(
                     source_file,
                     rejection.record.number,
                     rejection.reason.replace("\x00", "\\u0000"),
-                    rejection.record.head,
+                    without_secrets_in(rejection.record.head)[:KEPT_HEAD],
                     rejection.record.length,
                 )
                 for rejection in rejections

@@ -208,6 +208,36 @@ def test_credentials_never_reach_the_database(raw: psycopg.Connection, tmp_path:
     ]
 
 
+def test_credentials_of_a_rejected_record_are_blanked_too(
+    raw: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Catches keys that come to rest where records are kept that could not be loaded."""
+    load(raw, write(tmp_path / "a.ndjson", run(duration_s=-1, headers={"X-Api-Key": "sk-123"})))
+    [(head,)] = ask(raw, "select record_head from ops.rejected_records")
+    assert b"sk-123" not in head
+    assert b'"X-Api-Key": "[REDACTED]"' in head
+
+
+def test_fields_with_names_of_ours_are_kept_aside(raw: psycopg.Connection, tmp_path: Path) -> None:
+    """Catches unknown fields that are overwritten because the loader uses their names."""
+    messages = [{"role": "user", "content": "x", "run_id": "theirs"}]
+    load(raw, write(tmp_path / "a.ndjson", run(loader={"mine": 1}, messages=messages)))
+    assert ask(raw, "select metadata -> 'source_fields' from observability.traces") == [
+        ({"loader": {"mine": 1}},)
+    ]
+    assert ask(raw, "select metadata -> 'source_fields' from agentic.conversation_history") == [
+        ({"run_id": "theirs"},)
+    ]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_record(
+    raw: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Catches files of Windows programs that lose their first run."""
+    line = b"\xef\xbb\xbf" + json.dumps(run()).encode()
+    assert load(raw, write(tmp_path / "a.ndjson", line)).loaded == 1
+
+
 def test_loading_again_adds_nothing(raw: psycopg.Connection, tmp_path: Path) -> None:
     """Catches files that count twice because they were delivered twice."""
     path = write(tmp_path / "a.ndjson.gz", whole_run(), run("two"), b"", run("two"))
@@ -273,6 +303,8 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"agent": {"name": ""}}, "field agent.name"),
     ({"agent": {"name": "x" * 101}}, "the database refused it: value too long"),
     ({"domain": "nul \x00"}, "has a NUL character"),
+    ({"trial": 10**30}, "field trial: expected `int` <= 2147483647"),
+    ({"experiment": "x" * 256}, "field experiment: expected `str` of length <= 255"),
     ({"success": "yes"}, "field success: expected `bool | null`, got `str`"),
     ({"agent_cost_usd": -1}, "field agent_cost_usd: expected `float` >= 0.0"),
     ({"duration_s": -1}, "field duration_s"),
@@ -328,10 +360,11 @@ def test_a_line_longer_than_any_record_is_kept_by_its_head(
             file.write(b"x" * (1 << 20))
         file.write(b'"}\n' + json.dumps(run("after")).encode() + b"\n")
     script = (
-        "import resource, sys, psycopg; from pathlib import Path; from orchestration import loader\n"
+        "import re, sys, psycopg; from pathlib import Path; from orchestration import loader\n"
         "c = psycopg.connect(sys.argv[1], autocommit=True)\n"
         "s = loader.load_agent_runs(c, [Path(sys.argv[2])])\n"
-        "print(s.loaded, s.rejected, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())\n"
+        "print(s.loaded, s.rejected, int(peak[1]) // 1024)"
     )
     output = subprocess.run(
         [sys.executable, "-c", script, url, str(path)], check=True, capture_output=True, text=True

@@ -44,9 +44,9 @@ values
      '2026-06-11 00:00:09+00', '{"total_tokens": 50}', null, 'model-nobody-sells');
 insert into agentic.agents (agent_id, name, persona_type, capabilities)
 values ('22222222-2222-4222-8222-222222222222', 'pair', 'developer', '{}');
-insert into agentic.agent_sessions (session_id, agent_id, context, started_at)
+insert into agentic.agent_sessions (session_id, agent_id, context, started_at, metadata)
 values ('33333333-3333-4333-8333-333333333333', '22222222-2222-4222-8222-222222222222',
-    '{"domain": "backend"}', '2026-06-12 10:00+00');
+    '{"domain": "backend"}', '2026-06-12 10:00+00', '{"run_id": "a word of the application"}');
 insert into agentic.agent_decisions
     (session_id, decision_type, input_context, action_taken, user_feedback, created_at)
 select '33333333-3333-4333-8333-333333333333', 'review', '{}', '{}', feedback,

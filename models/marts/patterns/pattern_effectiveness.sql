@@ -16,17 +16,30 @@ judged_runs as (
     where is_success is not null
 ),
 
-judged_uses as (
-    select * from pattern_uses
-    where is_success is not null
-),
-
 use_counts as (
     select
         pattern_id,
-        count(*) as uses
+        count(*) as uses,
+        count(is_success) as judged_uses,
+        count(*) filter (where is_success) as successes
     from pattern_uses
     group by pattern_id
+),
+
+-- A run that used a pattern more than once is one run.
+runs_with_pattern as (
+    select distinct
+        pattern_uses.pattern_id,
+        judged_runs.source_system,
+        judged_runs.run_id,
+        judged_runs.agent_key,
+        judged_runs.domain,
+        judged_runs.is_success
+    from pattern_uses
+    inner join judged_runs
+        on
+            pattern_uses.source_system = judged_runs.source_system
+            and pattern_uses.run_id = judged_runs.run_id
 ),
 
 -- What the same agent does in the same domain, with the pattern and over all its runs.
@@ -35,9 +48,9 @@ strata as (
         pattern_id,
         agent_key,
         domain,
-        count(*) as uses,
+        count(*) as runs,
         count(*) filter (where is_success) as successes
-    from judged_uses
+    from runs_with_pattern
     group by pattern_id, agent_key, domain
 ),
 
@@ -51,44 +64,57 @@ agent_totals as (
     group by agent_key, domain
 ),
 
+-- An agent without another run in the domain says nothing about a difference.
 compared as (
     select
         strata.pattern_id,
-        strata.uses,
+        strata.runs,
         strata.successes,
-        agent_totals.runs - strata.uses as other_runs,
+        agent_totals.runs - strata.runs as other_runs,
         agent_totals.successes - strata.successes as other_successes
     from strata
-    left join agent_totals
+    inner join agent_totals
         on
             strata.agent_key = agent_totals.agent_key
             and strata.domain is not distinct from agent_totals.domain
+            and strata.runs < agent_totals.runs
+),
+
+comparisons as (
+    select
+        pattern_id,
+        sum(runs) as compared_runs,
+        sum(successes) as compared_successes,
+        sum(other_runs) as other_runs,
+        sum(runs * other_successes::numeric / other_runs) as expected_successes
+    from compared
+    group by pattern_id
 ),
 
 rated as (
     select
-        pattern_id,
-        sum(uses)::bigint as judged_uses,
-        sum(successes)::bigint as successes,
-        sum(other_runs)::bigint as other_runs,
-        -- Strata without another run say nothing about a difference.
-        sum(uses) filter (where other_runs > 0) as compared_uses,
-        sum(successes) filter (where other_runs > 0) as compared_successes,
-        sum(uses * other_successes::numeric / nullif(other_runs, 0)) as expected_successes
-    from compared
-    group by pattern_id
+        use_counts.pattern_id,
+        use_counts.uses,
+        use_counts.judged_uses,
+        use_counts.successes,
+        comparisons.compared_runs,
+        comparisons.compared_successes,
+        comparisons.other_runs,
+        comparisons.expected_successes
+    from use_counts
+    left join comparisons on use_counts.pattern_id = comparisons.pattern_id
 ),
 
 bounded as (
     select
         *,
-        successes::numeric / judged_uses as success_rate,
+        successes::numeric / nullif(judged_uses, 0) as success_rate,
         {{ wilson_bound("successes", "judged_uses", "low") }} as interval_low,
         {{ wilson_bound("successes", "judged_uses", "high") }} as interval_high,
-        compared_successes / nullif(compared_uses, 0) as compared_rate,
-        expected_successes / nullif(compared_uses, 0) as expected_rate,
-        {{ wilson_bound("compared_successes", "compared_uses", "low") }} as compared_low,
-        {{ wilson_bound("compared_successes", "compared_uses", "high") }} as compared_high
+        compared_successes / nullif(compared_runs, 0) as compared_rate,
+        expected_successes / nullif(compared_runs, 0) as expected_rate,
+        {{ wilson_bound("compared_successes", "compared_runs", "low") }} as compared_low,
+        {{ wilson_bound("compared_successes", "compared_runs", "high") }} as compared_high
     from rated
 ),
 
@@ -119,7 +145,7 @@ select
     patterns.pattern_id::text as pattern_id,
     patterns.pattern,
     patterns.domain,
-    coalesce(use_counts.uses, 0) as uses,
+    coalesce(uplifted.uses, 0) as uses,
     coalesce(uplifted.judged_uses, 0) as judged_uses,
     coalesce(uplifted.successes, 0) as successes,
     uplifted.success_rate,
@@ -134,5 +160,4 @@ select
         else 'watch'
     end as verdict
 from patterns
-left join use_counts on patterns.pattern_id = use_counts.pattern_id
 left join uplifted on patterns.pattern_id = uplifted.pattern_id

@@ -80,6 +80,9 @@ measured as (
         runs.*,
         models.model,
         totals_per_run.run_id is not null as is_recorded_in_total,
+        totals_per_run.run_id is null
+        or messages_per_run.run_id is not null
+        or tool_calls_per_run.run_id is not null as has_steps,
         calls_per_run.llm_calls,
         tool_calls_per_run.tool_calls,
         tool_calls_per_run.tool_errors,
@@ -133,9 +136,9 @@ select
     reward,
     -- A source that recorded no calls but a total knows how much, not how often.
     case when not is_recorded_in_total then coalesce(llm_calls, 0) end as llm_calls,
-    case when not is_recorded_in_total then coalesce(tool_calls, 0) end as tool_calls,
-    case when not is_recorded_in_total then coalesce(tool_errors, 0) end as tool_errors,
-    case when not is_recorded_in_total then coalesce(messages, 0) end as messages,
+    case when has_steps then coalesce(tool_calls, 0) end as tool_calls,
+    case when has_steps then coalesce(tool_errors, 0) end as tool_errors,
+    case when has_steps then coalesce(messages, 0) end as messages,
     run_input_tokens::bigint as input_tokens,
     run_cached_input_tokens::bigint as cached_input_tokens,
     run_output_tokens::bigint as output_tokens,

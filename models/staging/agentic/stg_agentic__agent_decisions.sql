@@ -8,7 +8,7 @@ renamed as (
         decision_id,
         session_id,
         tenant_id as tenant_key,
-        metadata ->> 'run_id' as loaded_run_id,
+        {{ loaded_run_id() }} as loaded_run_id,
         decision_type,
         confidence_score,
         user_feedback as feedback,

@@ -8,7 +8,7 @@ renamed as (
         message_id,
         session_id,
         tenant_id as tenant_key,
-        metadata ->> 'run_id' as loaded_run_id,
+        {{ loaded_run_id() }} as loaded_run_id,
         case role when 'agent' then 'assistant' else role end as role,
         message_type,
         parent_message_id,

@@ -6,7 +6,7 @@ with traces as (
 renamed as (
     select
         trace_id,
-        coalesce(metadata ->> 'run_id', trace_id::text) as run_id,
+        coalesce({{ loaded_run_id() }}, trace_id::text) as run_id,
         tenant_id as tenant_key,
         workflow_id as workflow,
         coalesce(user_id::text, metadata ->> 'user_id') as user_id,
@@ -15,7 +15,10 @@ renamed as (
         metadata -> 'agent' ->> 'model' as model_recorded,
         metadata ->> 'domain' as domain,
         metadata ->> 'task_id' as task_id,
-        ({{ json_number("metadata", "trial") }})::int as trial,
+        case
+            when {{ json_number("metadata", "trial") }} between 0 and 2147483647
+                then ({{ json_number("metadata", "trial") }})::int
+        end as trial,
         started_at,
         completed_at as ended_at,
         total_duration_ms as duration_recorded_ms,

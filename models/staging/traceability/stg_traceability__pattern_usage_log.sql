@@ -9,7 +9,7 @@ renamed as (
         pattern_id,
         trace_id,
         tenant_id as tenant_key,
-        coalesce(metadata ->> 'run_id', trace_id::text) as run_id,
+        coalesce({{ loaded_run_id() }}, trace_id::text) as run_id,
         used_at,
         match_score,
         was_applied as is_applied,
