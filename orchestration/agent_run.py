@@ -275,6 +275,7 @@ class _Mapping:
         ]
         self.started_at = self.start(undated_as)
         self.ended_at = self.end()
+        self.status, self.error_type = self.ending()
 
     def rows(self) -> RunRows:
         """Build the rows of all tables."""
@@ -339,18 +340,19 @@ class _Mapping:
 
     # What the run was
 
-    def status(self) -> str:
+    def ending(self) -> tuple[str, str | None]:
+        """Give how the run ended and, if badly, in what kind of error."""
         word = (self.run.termination_reason or "").lower()
         if any(part in word for part in CANCELLED_WORDS):
-            return "cancelled"
+            return "cancelled", word
         if any(part in word for part in FAILED_WORDS):
-            return "failed"
+            return "failed", word
         if word in COMPLETED_WORDS:
-            return "completed"
+            return "completed", None
         if self.run.error_message:
-            return "failed"
+            return "failed", "error"
         is_over = word or self.run.success is not None or self.ended_at is not None
-        return "completed" if is_over else "running"
+        return "completed" if is_over else "running", None
 
     def fees(self) -> Decimal | None:
         """Charges that are no LLM call, such as a paid search."""
@@ -367,10 +369,8 @@ class _Mapping:
             notes["undated_as"] = self.started_at.date().isoformat()
         if (fees := self.fees()) is not None:
             notes["fees_usd"] = fees
-        if (status := self.status()) in ("failed", "cancelled"):
-            word = (self.run.termination_reason or "").lower()
-            named = any(part in word for part in (*FAILED_WORDS, *CANCELLED_WORDS))
-            notes["error_type"] = word if named else "error" if status == "failed" else status
+        if self.error_type is not None:
+            notes["error_type"] = self.error_type
         return notes
 
     # Rows
@@ -389,7 +389,7 @@ class _Mapping:
             self.started_at,
             self.ended_at,
             None if run.duration_s is None else self.raw["duration_s"] * 1000,
-            self.status(),
+            self.status,
             run.error_message,
             sum(recorded) if recorded else None,
             _json(_tokens(self.raw.get("usage_totals") or {})),
@@ -424,7 +424,7 @@ class _Mapping:
             ),
             self.started_at,
             max(*moments, self.started_at) if self.ended_at is not None else None,
-            "completed" if self.status() != "running" else "active",
+            "completed" if self.status != "running" else "active",
             self.origin(),
         )
 
@@ -495,27 +495,19 @@ class _Mapping:
         party = self.party(message)
         kept = ("turn_idx", "finish_reason", "response_model", "generation_time_s")
         metadata = {key: raw[key] for key in kept if key in raw}
-        metadata |= {"run_id": self.run.run_id, "i": position, "payer": _payer(message.role)}
+        metadata |= {"i": position, "payer": _payer(message.role)}
         if beside := _beside_tokens(raw["usage"]):
             metadata["usage"] = beside
-        self.add(
-            "observability.spans",
-            self.trace_id,
+        self.add_span(
             self.id_of("llm", position),
-            None,
             "llm",
-            (party.model or "unknown")[:255],
-            "completed",
-            began,
-            ended,
-            (ended - began) / timedelta(milliseconds=1),
-            "{}",
-            _json(_tokens(raw["usage"])),
-            raw.get("cost"),
             party.model,
-            party.provider,
-            _json(metadata),
-            None,
+            "completed",
+            (began, ended),
+            metadata,
+            tokens=_tokens(raw["usage"]),
+            cost=raw.get("cost"),
+            party=party,
         )
 
     def add_tool_span(self, position: int, part: int, at: datetime, answer: int | None) -> None:
@@ -532,62 +524,65 @@ class _Mapping:
         status = "cancelled"
         if answer is not None:
             status = "failed" if self.messages[answer].error else "completed"
-        self.add(
-            "observability.spans",
-            self.trace_id,
+        self.add_span(
             self.id_of("tool", position, part),
-            self.id_of("llm", position) if message.usage is not None else None,
             "agent_tool_call",
-            (call.name or "unknown")[:255],
+            call.name,
             status,
-            at,
-            ended,
-            (ended - at) / timedelta(milliseconds=1) if ended is not None else None,
-            _json(inputs),
-            "{}",
-            None,
-            None,
-            None,
-            _json(
-                {
-                    "run_id": self.run.run_id,
-                    "i": position,
-                    "part": part,
-                    "call_id": call.id,
-                    "payer": _payer(message.role),
-                }
-            ),
-            None,
+            (at, ended),
+            {"i": position, "part": part, "call_id": call.id, "payer": _payer(message.role)},
+            caller=self.id_of("llm", position) if message.usage is not None else None,
+            inputs=inputs,
         )
 
     def add_unasked_result(self, position: int) -> None:
         """Add a result whose call was not recorded: its error counts, a call it is not."""
         message = self.messages[position]
-        at = self.times[position] or self.started_at
+        ended = self.times[position]
+        self.add_span(
+            self.id_of("result", position),
+            "agent_tool_call",
+            message.name,
+            "failed" if message.error else "completed",
+            (ended or self.started_at, ended),
+            {"i": position, "call_id": message.tool_call_id, "call_is_missing": True},
+            is_measured=False,
+        )
+
+    def add_span(
+        self,
+        span_id: str,
+        span_type: str,
+        name: str | None,
+        status: str,
+        period: tuple[datetime, datetime | None],
+        metadata: dict[str, Any],
+        *,
+        caller: str | None = None,
+        inputs: dict[str, Any] | None = None,
+        tokens: dict[str, int] | None = None,
+        cost: Decimal | None = None,
+        party: Agent | Party | None = None,
+        is_measured: bool = True,
+    ) -> None:
+        began, ended = period
         self.add(
             "observability.spans",
             self.trace_id,
-            self.id_of("result", position),
-            None,
-            "agent_tool_call",
-            (message.name or "unknown")[:255],
-            "failed" if message.error else "completed",
-            at,
-            self.times[position],
-            None,
-            "{}",
-            "{}",
-            None,
-            None,
-            None,
-            _json(
-                {
-                    "run_id": self.run.run_id,
-                    "i": position,
-                    "call_id": message.tool_call_id,
-                    "call_is_missing": True,
-                }
-            ),
+            span_id,
+            caller,
+            span_type,
+            (name or "unknown")[:255],
+            status,
+            began,
+            ended,
+            (ended - began) / timedelta(milliseconds=1) if is_measured and ended else None,
+            _json(inputs or {}),
+            _json(tokens or {}),
+            cost,
+            party.model if party else None,
+            party.provider if party else None,
+            _json({"run_id": self.run.run_id} | metadata),
             None,
         )
 

@@ -32,11 +32,7 @@ span_calls as (
         spans.cached_input_tokens,
         spans.cache_write_tokens,
         spans.output_tokens,
-        case
-            when spans.input_tokens is null or spans.output_tokens is null
-                then spans.total_tokens
-                    - coalesce(spans.input_tokens, 0) - coalesce(spans.output_tokens, 0)
-        end as unsplit_tokens,
+        {{ unsplit_tokens("spans") }} as unsplit_tokens,
         spans.reported_cost_usd
     from spans
     inner join traces on spans.trace_id = traces.trace_id
@@ -88,13 +84,7 @@ raaf_calls as (
         raaf_spans.cached_input_tokens,
         raaf_spans.cache_write_tokens,
         raaf_spans.output_tokens,
-        case
-            when raaf_spans.input_tokens is null or raaf_spans.output_tokens is null
-                then
-                    raaf_spans.total_tokens
-                    - coalesce(raaf_spans.input_tokens, 0)
-                    - coalesce(raaf_spans.output_tokens, 0)
-        end as unsplit_tokens,
+        {{ unsplit_tokens("raaf_spans") }} as unsplit_tokens,
         null::numeric as reported_cost_usd
     from raaf_spans
     inner join raaf_levels
@@ -115,10 +105,7 @@ chat_calls as (
         null::numeric as cached_input_tokens,
         null::numeric as cache_write_tokens,
         output_tokens,
-        case
-            when input_tokens is null or output_tokens is null
-                then total_tokens - coalesce(input_tokens, 0) - coalesce(output_tokens, 0)
-        end as unsplit_tokens,
+        {{ unsplit_tokens() }} as unsplit_tokens,
         null::numeric as reported_cost_usd
     from chat_messages
     where role = 'assistant' and num_nonnulls(input_tokens, output_tokens, total_tokens) > 0

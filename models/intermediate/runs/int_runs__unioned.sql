@@ -74,11 +74,7 @@ observed_runs as (
         traces.input_tokens,
         traces.cached_input_tokens,
         traces.output_tokens,
-        case
-            when traces.input_tokens is null or traces.output_tokens is null
-                then traces.total_tokens
-                    - coalesce(traces.input_tokens, 0) - coalesce(traces.output_tokens, 0)
-        end as unsplit_tokens,
+        {{ unsplit_tokens("traces") }} as unsplit_tokens,
         traces.agent_cost_recorded_usd,
         traces.counterpart_cost_recorded_usd,
         traces.fees_usd,

@@ -32,7 +32,8 @@ usages as (
         output_tokens,
         unsplit_tokens,
         reported_cost_usd,
-        computed_cost_usd
+        computed_cost_usd,
+        cost_usd
     from calls
     union all
     select
@@ -47,7 +48,8 @@ usages as (
         totals.output_tokens,
         totals.unsplit_tokens,
         totals.reported_cost_usd,
-        null as computed_cost_usd
+        null as computed_cost_usd,
+        totals.reported_cost_usd as cost_usd
     from totals
     inner join runs on totals.source_system = runs.source_system and totals.run_id = runs.run_id
 ),
@@ -73,14 +75,12 @@ daily as (
         sum(usages.unsplit_tokens)::bigint as unsplit_tokens,
         sum(usages.reported_cost_usd) as reported_cost_usd,
         sum(usages.computed_cost_usd) as computed_cost_usd,
-        sum(coalesce(usages.reported_cost_usd, usages.computed_cost_usd)) as cost_usd,
+        sum(usages.cost_usd) as cost_usd,
         sum(usages.llm_calls) filter (where usages.reported_cost_usd is not null) as calls_reported,
         sum(usages.llm_calls) filter (
-            where usages.reported_cost_usd is null and usages.computed_cost_usd is not null
+            where usages.reported_cost_usd is null and usages.cost_usd is not null
         ) as calls_computed,
-        sum(usages.llm_calls) filter (
-            where usages.reported_cost_usd is null and usages.computed_cost_usd is null
-        ) as calls_unpriced
+        sum(usages.llm_calls) filter (where usages.cost_usd is null) as calls_unpriced
     from usages
     inner join runs on usages.source_system = runs.source_system and usages.run_id = runs.run_id
     left join models on usages.model_recorded = models.model_recorded

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psycopg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 from psycopg import sql
 
@@ -41,14 +40,14 @@ def marts(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[An
     """Build what is selected, and test it."""
     os.environ |= database.dbt_environment()
     build = dbt.cli(["build"], context=context)
-    marts = {
+    keys = {
         key.to_python_identifier(): key
         for key in context.selected_asset_keys
         if key.path[0] == "marts"
     }
     for event in build.stream():
-        if isinstance(event, dg.Output) and event.output_name in marts:
-            facts = _facts(*marts[event.output_name].path)
+        if isinstance(event, dg.Output) and event.output_name in keys:
+            facts = _facts(*keys[event.output_name].path)
             yield event.with_metadata({**event.metadata, **facts})
         else:
             yield event
@@ -56,23 +55,12 @@ def marts(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[An
 
 def _facts(schema: str, mart: str) -> dict[str, float | int]:
     """Tell how many rows a mart has and, of what the agents cost, how much and what is unknown."""
-    query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, mart))
+    names = ["dagster/row_count"]
+    figures = "count(*)"
+    if mart == "cost_daily":
+        names += ["cost_usd", "calls_unpriced"]
+        figures += ", coalesce(sum(cost_usd), 0)::float8, coalesce(sum(calls_unpriced), 0)::bigint"
+    query = sql.SQL("select {} from {}").format(sql.SQL(figures), sql.Identifier(schema, mart))
     with database.connect(autocommit=True) as connection:
-        facts: dict[str, float | int] = {"dagster/row_count": _only(connection.execute(query))}
-        if mart == "cost_daily":
-            facts["cost_usd"] = float(
-                _only(connection.execute("select coalesce(sum(cost_usd), 0) from marts.cost_daily"))
-            )
-            facts["calls_unpriced"] = int(
-                _only(
-                    connection.execute(
-                        "select coalesce(sum(calls_unpriced), 0) from marts.cost_daily"
-                    )
-                )
-            )
-    return facts
-
-
-def _only(cursor: psycopg.Cursor[Any]) -> Any:
-    row = cursor.fetchone()
-    return row[0] if row else None
+        row = connection.execute(query).fetchone() or ()
+    return dict(zip(names, row, strict=True))
