@@ -202,7 +202,7 @@ class _Cluster:
 
     def make_home(self) -> None:
         if not self.home.is_dir():
-            self.home.mkdir(parents=True)
+            self.home.mkdir(parents=True, exist_ok=True)  # another `db up` may be as fast
             # Whatever the umask: if root starts the server, another user has to pass through.
             self.home.chmod(0o755)
 
