@@ -52,24 +52,71 @@ comment on schema ops is
 
 set local role agentbooks_owner;
 
-create table ops.schema_versions (
-    version text not null primary key,
+create table ops.schema_changes (
+    change_number bigint not null generated always as identity primary key,
+    version text not null,
+    action text not null check (action in ('applied', 'reverted')),
     checksum text not null check (checksum ~ '^[0-9a-f]{64}$'),
-    applied_at timestamptz not null default now(),
-    applied_by text not null default session_user,
+    changed_at timestamptz not null default now(),
+    changed_by text not null default session_user,
     execution_time_ms numeric not null check (execution_time_ms >= 0)
 );
 
-comment on table ops.schema_versions is
-'One row per applied file of bootstrap_sql. Kept by `agentbooks bootstrap`.';
-comment on column ops.schema_versions.version is 'Name of the file without its ending.';
-comment on column ops.schema_versions.checksum is
+comment on table ops.schema_changes is
+'The audit of the schemas: one row per file of bootstrap_sql that was applied or reverted. Kept by '
+'`agentbooks bootstrap`; nobody else may write it.';
+comment on column ops.schema_changes.change_number is 'Their order.';
+comment on column ops.schema_changes.version is 'Name of the file without its ending.';
+comment on column ops.schema_changes.action is 'Whether it was applied or reverted.';
+comment on column ops.schema_changes.checksum is
 'SHA-256 of the file as applied: an applied file that has changed since is an error.';
+comment on column ops.schema_changes.changed_at is 'When its transaction began.';
+comment on column ops.schema_changes.changed_by is 'Role that logged in to do it.';
+comment on column ops.schema_changes.execution_time_ms is 'How long it took, its checks included.';
+
+create view ops.schema_versions with (security_invoker = true) as
+select
+    latest.version,
+    latest.checksum,
+    latest.changed_at as applied_at,
+    latest.changed_by as applied_by,
+    latest.execution_time_ms
+from (
+    select distinct on (c.version) c.*
+    from ops.schema_changes as c
+    order by c.version asc, c.change_number desc
+) as latest
+where latest.action = 'applied';
+
+comment on view ops.schema_versions is 'One row per file of bootstrap_sql that is applied now.';
+comment on column ops.schema_versions.version is 'Name of the file without its ending.';
+comment on column ops.schema_versions.checksum is 'SHA-256 of the file as applied.';
 comment on column ops.schema_versions.applied_at is 'When its transaction began.';
 comment on column ops.schema_versions.applied_by is 'Role that logged in to apply it.';
 comment on column ops.schema_versions.execution_time_ms is 'How long it took, its checks included.';
 
+create table ops.schema_objects (
+    kind text not null,
+    name text not null,
+    definition text not null,
+    version text not null,
+    server_major int not null,
+    primary key (kind, name)
+);
+
+comment on table ops.schema_objects is
+'One row per table, column, index, view, function, policy, trigger and constraint that bootstrap_sql '
+'has made: what `agentbooks bootstrap --verify` compares the database with. Without partitions.';
+comment on column ops.schema_objects.kind is 'Such as table or policy.';
+comment on column ops.schema_objects.name is
+'With schema and, of a part of a table, the table; functions with their arguments.';
+comment on column ops.schema_objects.definition is
+'All of it that bootstrap_sql decides: types, rights and comments included.';
+comment on column ops.schema_objects.version is 'File that made it; a later one may have altered it.';
+comment on column ops.schema_objects.server_major is
+'PostgreSQL version that spelt the definition; another spells it otherwise.';
+
 grant usage on schema ops to
-    agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated, anon;
-grant select on ops.schema_versions to
+    agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
+grant select on ops.schema_changes, ops.schema_versions, ops.schema_objects to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention;

@@ -108,3 +108,107 @@ comment on function ops.create_month_partitions(regclass, date, date) is
 revoke all on function ops.create_month_partitions(regclass, date, date) from public;
 grant execute on function ops.create_month_partitions(regclass, date, date) to
     agentbooks_loader, agentbooks_retention, service_role;
+
+
+-- Rows of a month without a partition are not refused, they wait in the default partition. There they
+-- are found as well, but cannot leave as a month; whoever watches this sees clocks that are wrong.
+create function ops.rows_in_default_partitions()
+returns table (table_name text, waiting_rows bigint, first_at timestamptz, last_at timestamptz)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    partitioned record;
+begin
+    for partitioned in
+        select
+            p.partrelid::regclass as parent,
+            p.partdefid::regclass as default_partition,
+            a.attname as time_column
+        from pg_partitioned_table as p
+        join pg_class as c on c.oid = p.partrelid
+        join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
+        where p.partstrat = 'r' and p.partdefid <> 0 and c.relowner = current_user::regrole
+        order by p.partrelid::regclass::text
+    loop
+        return query execute format(
+            'select %L, count(*), min(%2$I), max(%2$I) from %3$s',
+            partitioned.parent, partitioned.time_column, partitioned.default_partition
+        );
+    end loop;
+end
+$function$;
+
+comment on function ops.rows_in_default_partitions() is
+'One row per partitioned table: how many rows wait in its default partition, and their first and '
+'last event time. ops.maintain_partitions moves them.';
+
+create function ops.maintain_partitions(months_ahead int default 3)
+returns table (table_name text, partitions_made int, rows_moved bigint)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $function$
+declare
+    this_month constant date := date_trunc('month', now())::date;
+    waiting record;
+    month_start date;
+begin
+    if months_ahead is null or months_ahead not between 0 and 120 then
+        raise exception 'maintain_partitions: months_ahead is %, it must be from 0 to 120',
+            coalesce(months_ahead::text, 'null')
+            using errcode = 'invalid_parameter_value';
+    end if;
+
+    for waiting in select * from ops.rows_in_default_partitions() loop
+        table_name := waiting.table_name;
+        rows_moved := waiting.waiting_rows;
+        partitions_made := ops.create_month_partitions(
+            waiting.table_name::regclass,
+            this_month,
+            (this_month + make_interval(months => months_ahead))::date
+        );
+
+        -- Only months that rows wait for: one of 2004 must not make 200 partitions.
+        if waiting.waiting_rows > 0 then
+            for month_start in execute format(
+                'select distinct date_trunc(''month'', %I)::date from %s',
+                (
+                    select a.attname
+                    from pg_partitioned_table as p
+                    join pg_attribute as a
+                        on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
+                    where p.partrelid = waiting.table_name::regclass
+                ),
+                (
+                    select p.partdefid::regclass
+                    from pg_partitioned_table as p
+                    where p.partrelid = waiting.table_name::regclass
+                )
+            )
+            loop
+                partitions_made := partitions_made + ops.create_month_partitions(
+                    waiting.table_name::regclass, month_start, month_start
+                );
+            end loop;
+        end if;
+
+        return next;
+    end loop;
+end
+$function$;
+
+comment on function ops.maintain_partitions(int) is
+'Makes the partitions of this month and of months_ahead more for every partitioned table, and those '
+'of the rows that wait in default partitions, which move there. One row per table. Call it daily, '
+'each time in a transaction of its own: while rows move, writers of those months wait.';
+
+revoke all on function ops.rows_in_default_partitions() from public;
+revoke all on function ops.maintain_partitions(int) from public;
+grant execute on function ops.rows_in_default_partitions() to
+    agentbooks_loader, agentbooks_refresher, agentbooks_retention;
+grant execute on function ops.maintain_partitions(int) to
+    agentbooks_loader, agentbooks_retention, service_role;

@@ -1,7 +1,7 @@
 """Applies, reverts and checks `bootstrap_sql/`, the plain SQL that makes the raw schemas.
 
 A change is a numbered file with a namesake in `revert/` and one in `verify/`. Each is applied and
-verified in one transaction together with its row in `ops.schema_versions`, so a failure leaves
+verified in one transaction together with its row in `ops.schema_changes`, so a failure leaves
 nothing behind.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from orchestration import catalog
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def status(connection: psycopg.Connection, folder: Path = FOLDER) -> list[Status
 
 
 def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str]:
-    """Apply every pending change; return their versions.
+    """Apply every pending change, make the coming months' partitions; return the changes' versions.
 
     Changes that need pgvector are left out on a PostgreSQL 15 without it.
 
@@ -134,6 +135,7 @@ def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str
             if states[change.version] == "pending":
                 _apply(connection, change)
                 done.append(change.version)
+        _keep_partitions_ahead(connection)
         return done
 
 
@@ -187,17 +189,13 @@ def verify(connection: psycopg.Connection, folder: Path = FOLDER) -> list[tuple[
 
 
 def _apply(connection: psycopg.Connection, change: Change) -> None:
-    started = time.perf_counter()
     try:
         with connection.transaction():
+            before, started = catalog.objects(connection), time.perf_counter()
             _run(connection, change.deploy)
             connection.execute("reset role")
             _run(connection, change.verify)
-            connection.execute(
-                "insert into ops.schema_versions (version, checksum, execution_time_ms)"
-                " values (%s, %s, %s)",
-                (change.version, change.checksum, round((time.perf_counter() - started) * 1000, 1)),
-            )
+            _log(connection, change, "applied", before, started)
     except psycopg.Error as error:
         raise AgentbooksError(_failure(change, change.deploy, "failed", error)) from error
 
@@ -205,14 +203,35 @@ def _apply(connection: psycopg.Connection, change: Change) -> None:
 def _revert(connection: psycopg.Connection, change: Change) -> None:
     try:
         with connection.transaction():
-            connection.execute(
-                "delete from ops.schema_versions where version = %s", (change.version,)
-            )
+            before, started = catalog.objects(connection), time.perf_counter()
             _run(connection, change.revert)
+            if connection.execute("select to_regclass('ops.schema_changes')").fetchone() != (None,):
+                _log(connection, change, "reverted", before, started)
     except psycopg.Error as error:
         raise AgentbooksError(
             _failure(change, change.revert, "could not be reverted", error)
         ) from error
+
+
+def _log(
+    connection: psycopg.Connection,
+    change: Change,
+    action: str,
+    before: catalog.Objects,
+    started: float,
+) -> None:
+    connection.execute(
+        "insert into ops.schema_changes (version, action, checksum, execution_time_ms)"
+        " values (%s, %s, %s, %s)",
+        (change.version, action, change.checksum, round((time.perf_counter() - started) * 1000, 1)),
+    )
+    catalog.record(connection, change.version, before)
+
+
+def _keep_partitions_ahead(connection: psycopg.Connection) -> None:
+    function = "ops.maintain_partitions(int)"
+    if connection.execute("select to_regprocedure(%s)", (function,)).fetchone() != (None,):
+        connection.execute("select from ops.maintain_partitions()")
 
 
 def _run(connection: psycopg.Connection, script: str) -> None:

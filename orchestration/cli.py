@@ -115,7 +115,9 @@ def bootstrap(
     status: Annotated[
         bool, typer.Option("--status", help="List the changes and their state.")
     ] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Check that all is there.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare what is expected with what is found.")
+    ] = False,
     revert: Annotated[
         str | None,
         typer.Option(metavar="VERSION", help="Undo every change after VERSION; `all` undoes all."),
@@ -123,17 +125,20 @@ def bootstrap(
 ) -> None:
     """Create the raw schemas, or bring them up to date."""
     from orchestration import bootstrap as changes
-    from orchestration import database
+    from orchestration import catalog, database
 
     with database.connect(autocommit=True) as connection:
         if status:
             for row in changes.status(connection):
                 typer.echo(f"{row.version:<40} {row.state:<14} {row.applied_at or ''}".rstrip())
         elif verify:
-            results = changes.verify(connection)
-            for version, missing in results:
-                typer.echo(f"{version:<40} {missing or 'ok'}")
-            if any(missing for _, missing in results):
+            failed = [row for row in changes.verify(connection) if row[1]]
+            comparisons = catalog.compare(connection)
+            for line in catalog.lines(comparisons):
+                typer.echo(line)
+            for version, reason in failed:
+                typer.echo(f"verify/{version}.sql: {reason}")
+            if failed or any(row.missing or row.changed for row in comparisons):
                 raise AgentbooksError(
                     "bootstrap: the database is not what bootstrap_sql makes; restore what the lines "
                     "above name, or revert to the change before and apply it again."

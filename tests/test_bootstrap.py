@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import BINARIES, TestServer
 
-from orchestration import bootstrap
+from orchestration import bootstrap, catalog
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -25,74 +25,6 @@ if TYPE_CHECKING:
 
 VERSIONS = [change.version for change in bootstrap.read_changes()]
 LAST = VERSIONS[-1]
-
-# What makes a schema of ours: (kind, name, definition) of everything in it.
-CATALOG = """
-with ours as (
-    select n.oid, n.nspname from pg_namespace as n where n.nspowner = 'agentbooks_owner'::regrole
-),
-tables as (
-    select c.*, o.nspname || '.' || c.relname as name
-    from pg_class as c join ours as o on o.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v', 'm', 'S', 'i', 'I')
-)
-select 'schema', nspname, concat_ws(' · ', obj_description(oid, 'pg_namespace'), (
-    select string_agg(x::text, ',' order by x::text)
-    from unnest((select nspacl from pg_namespace as n where n.oid = ours.oid)) as x
-))
-from ours
-union all
-select 'relation', name, concat_ws(
-    ' · ', relkind, relpersistence, relrowsecurity, relforcerowsecurity, relowner::regrole,
-    reloptions, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid),
-    obj_description(oid, 'pg_class'),
-    (select string_agg(x::text, ',' order by x::text) from unnest(relacl) as x)
-)
-from tables
-union all
-select 'column', t.name || '.' || a.attname, concat_ws(
-    ' · ', row_number() over (partition by t.oid order by a.attnum),
-    format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, a.attidentity,
-    pg_get_expr(d.adbin, d.adrelid), col_description(t.oid, a.attnum), a.attacl, a.attoptions
-)
-from tables as t
-join pg_attribute as a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
-left join pg_attrdef as d on d.adrelid = t.oid and d.adnum = a.attnum
-where t.relkind not in ('i', 'I')
-union all
-select 'index', name, pg_get_indexdef(oid) from tables where relkind in ('i', 'I')
-union all
-select 'view', name, pg_get_viewdef(oid) from tables where relkind in ('v', 'm')
-union all
-select 'constraint', t.name || '.' || k.conname, concat_ws(' · ', pg_get_constraintdef(k.oid), k.convalidated)
-from tables as t join pg_constraint as k on k.conrelid = t.oid
-union all
-select 'policy', t.name || '.' || p.polname, concat_ws(
-    ' · ', p.polcmd, p.polpermissive,
-    (select string_agg(r::regrole::text, ',' order by r::regrole::text) from unnest(p.polroles) as r),
-    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
-)
-from tables as t join pg_policy as p on p.polrelid = t.oid
-union all
-select 'trigger', t.name || '.' || g.tgname, concat_ws(' · ', pg_get_triggerdef(g.oid), g.tgenabled)
-from tables as t join pg_trigger as g on g.tgrelid = t.oid and not g.tgisinternal
-union all
-select 'function', p.oid::regprocedure::text, concat_ws(
-    ' · ', pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'), p.proowner::regrole,
-    (select string_agg(x::text, ',' order by x::text) from unnest(p.proacl) as x)
-)
-from pg_proc as p join ours as o on o.oid = p.pronamespace
-union all
-select 'type', o.nspname || '.' || y.typname, concat_ws(
-    ' · ', y.typtype, format_type(y.typbasetype, y.typtypmod), y.typdefault,
-    (select string_agg(e.enumlabel, ',' order by e.enumsortorder)
-     from pg_enum as e where e.enumtypid = y.oid),
-    (select string_agg(pg_get_constraintdef(k.oid), ',' order by k.conname)
-     from pg_constraint as k where k.contypid = y.oid)
-)
-from pg_type as y join ours as o on o.oid = y.typnamespace
-where y.typtype in ('d', 'e', 'r')
-"""
 
 OUR_OBJECTS = """
 select c.oid, c.relkind, c.oid::regclass::text, obj_description(c.oid, 'pg_class')
@@ -107,12 +39,14 @@ order by 3
 """
 
 
-def catalog(connection: psycopg.Connection) -> set[tuple[str, str, str]]:
-    """Read everything that bootstrap_sql can have made."""
-    exists = "select count(*) from pg_roles where rolname = 'agentbooks_owner'"
-    if connection.execute(exists).fetchone() == (0,):
-        return set()
-    return set(connection.execute(CATALOG).fetchall())
+def objects(connection: psycopg.Connection) -> set[tuple[str, str, str]]:
+    """Read everything that bootstrap_sql has made: kind, name and definition."""
+    return {(*key, definition) for key, definition in catalog.objects(connection).items()}
+
+
+def differences(connection: psycopg.Connection) -> list[str]:
+    """What differs from what bootstrap_sql has made, a line per object."""
+    return [line for line in catalog.lines(catalog.compare(connection)) if ": " in line]
 
 
 def assert_equal(found: set[tuple[str, str, str]], expected: set[tuple[str, str, str]]) -> None:
@@ -170,9 +104,9 @@ def test_everything_applies_and_verifies(server: TestServer, connect: Connect) -
 def test_a_second_run_applies_nothing(server: TestServer, connect: Connect) -> None:
     """A bootstrap that fails, or changes something, when it is run before every start."""
     connection = connect(server.database())
-    before = catalog(connection)
+    before = objects(connection)
     assert bootstrap.bootstrap(connection) == []
-    assert_equal(catalog(connection), before)
+    assert_equal(objects(connection), before)
 
 
 def test_without_pgvector_only_the_files_that_need_it_are_skipped(
@@ -215,11 +149,11 @@ def test_each_file_runs_by_hand_in_one_transaction(server: TestServer, connect: 
     for version in versions:
         run(bootstrap.FOLDER / f"{version}.sql")
     run(*(bootstrap.FOLDER / "verify" / f"{version}.sql" for version in versions))
-    by_hand = catalog(connection)
-    assert_equal(by_hand, catalog(connect(server.database())))
+    by_hand = objects(connection)
+    assert_equal(by_hand, objects(connect(server.database())))
     for version in reversed(versions):
         run(bootstrap.FOLDER / "revert" / f"{version}.sql")
-    assert catalog(connection) == set()
+    assert objects(connection) == set()
 
 
 # Reverting
@@ -230,12 +164,12 @@ def test_reverting_everything_and_going_forward_gives_the_same_catalog(
 ) -> None:
     """A revert that leaves something behind, on which the next bootstrap stumbles."""
     connection = connect(server.database())
-    before = catalog(connection)
+    before = objects(connection)
     assert len(before) > 1000, "the comparison reads too little"
     reverted = bootstrap.revert(connection, "all")
-    assert catalog(connection) == set()
+    assert objects(connection) == set()
     assert sorted(reverted) == bootstrap.bootstrap(connection)
-    assert_equal(catalog(connection), before)
+    assert_equal(objects(connection), before)
 
 
 def test_each_revert_undoes_exactly_its_own_file(
@@ -247,14 +181,14 @@ def test_each_revert_undoes_exactly_its_own_file(
     for version in VERSIONS:
         copy_change(version, tmp_path)
         assert bootstrap.bootstrap(connection, tmp_path) == [version]
-        after[version] = catalog(connection)
+        after[version] = objects(connection)
     for version, newer in reversed(list(itertools.pairwise(VERSIONS))):
         assert bootstrap.revert(connection, version) == [newer]
         # What held data is kept aside until its columns come back.
-        found = {row for row in catalog(connection) if "enhanced_span_columns_kept" not in row[1]}
+        found = {row for row in objects(connection) if "enhanced_span_columns_kept" not in row[1]}
         assert_equal(found, after[version])
     assert bootstrap.bootstrap(connection) == VERSIONS[1:]
-    assert_equal(catalog(connection), after[LAST])
+    assert_equal(objects(connection), after[LAST])
 
 
 def test_reverting_to_what_is_not_applied_is_refused(raw: psycopg.Connection) -> None:
@@ -269,12 +203,12 @@ def test_a_failing_revert_leaves_its_change_in_place(
 ) -> None:
     """A change half undone, and no longer in the list."""
     connection = connect(server18.database())
-    before = catalog(connection)
+    before = objects(connection)
     revert = folder / "revert" / f"{LAST}.sql"
     revert.write_text(revert.read_text() + "\nselect nonsense;\n")
     with pytest.raises(AgentbooksError, match=rf"{LAST} line \d+ could not be reverted"):
         bootstrap.revert(connection, VERSIONS[-2], folder)
-    assert_equal(catalog(connection), before)
+    assert_equal(objects(connection), before)
     assert states(connection) == {"applied"}
 
 
@@ -308,7 +242,7 @@ def test_a_failing_change_leaves_nothing_behind_and_says_where(
         AgentbooksError, match=r'010_broken line 3 failed.*"nonsense" does not exist'
     ):
         bootstrap.bootstrap(connection, small_folder)
-    names = {name for _, name, _ in catalog(connection)}
+    names = {name for _, name, _ in objects(connection)}
     assert "ops.schema_versions" in names, "the changes before it stay"
     assert "ops.left_behind" not in names
     found = {row.version: row.state for row in bootstrap.status(connection, small_folder)}
@@ -367,8 +301,8 @@ def test_a_database_of_a_newer_version_is_left_alone(
     """An old checkout that applies, or reverts, around changes it does not know."""
     connection = connect(server18.database())
     connection.execute(
-        "insert into ops.schema_versions (version, checksum, execution_time_ms)"
-        " values ('998_future', repeat('0', 64), 1)"
+        "insert into ops.schema_changes (version, action, checksum, execution_time_ms)"
+        " values ('998_future', 'applied', repeat('0', 64), 1)"
     )
     for command in (
         lambda: bootstrap.bootstrap(connection),
@@ -377,7 +311,7 @@ def test_a_database_of_a_newer_version_is_left_alone(
     ):
         with pytest.raises(AgentbooksError, match="998_future applied, which is not in"):
             command()
-    connection.execute("delete from ops.schema_versions where version = '998_future'")
+    connection.execute("delete from ops.schema_changes where version = '998_future'")
     assert states(connection) == {"applied"}
 
 
@@ -450,7 +384,7 @@ def test_an_administrator_who_is_no_superuser_can_bootstrap(
     assert bootstrap.bootstrap(connection) == VERSIONS
     assert [row for row in bootstrap.verify(connection) if row[1]] == []
     bootstrap.revert(connection, "all")
-    assert catalog(connection) == set()
+    assert objects(connection) == set()
 
 
 # What the files make
@@ -461,7 +395,10 @@ def test_verify_notices_each_object_that_is_missing(raw: psycopg.Connection) -> 
     kinds = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "function"}
     unnoticed = []
     for _, kind, name, _ in raw.execute(OUR_OBJECTS).fetchall():
-        if name == "ops.schema_versions":  # without it nothing counts as applied
+        if name in (
+            "ops.schema_versions",
+            "ops.schema_changes",
+        ):  # without it nothing counts as applied
             continue
         with raw.transaction(force_rollback=True):
             raw.execute("set local client_min_messages = error")
@@ -476,6 +413,58 @@ def test_verify_names_what_is_missing(raw: psycopg.Connection) -> None:
     raw.execute("drop table ops.rejected_records")
     missing = {version: text for version, text in bootstrap.verify(raw) if text}
     assert missing == {"040_load_registry": 'relation "ops.rejected_records" does not exist'}
+
+
+def test_the_comparison_names_what_is_missing_changed_and_added(raw: psycopg.Connection) -> None:
+    """A restored or hand-mended database that is thought to be what bootstrap_sql makes."""
+    assert differences(raw) == []
+    raw.execute(
+        "drop index chat.idx_messages_session;"
+        "revoke select on agentic.agents from service_role;"
+        "alter table raaf.raaf_tracing_traces add column remark text;"
+        "alter table agentic.users disable row level security"
+    )
+    assert differences(raw) == [
+        "changed: table agentic.agents (500_agentic_agents)",
+        "changed: table agentic.users (500_agentic_agents)",
+        "missing: index chat.idx_messages_session (410_chat_messages)",
+        "not of bootstrap_sql: column raaf.raaf_tracing_traces.remark",
+    ]
+
+
+def test_a_later_change_does_not_hide_what_was_altered_by_hand(
+    server18: TestServer, connect: Connect, folder: Path
+) -> None:
+    """Drift that is recorded as expected, because the next change took stock of everything."""
+    connection = connect(server18.database())
+    connection.execute("drop index chat.idx_messages_session")
+    write_change(folder, "930_later", "create index later on chat.users (email)")
+    assert bootstrap.bootstrap(connection, folder) == ["930_later"]
+    drift = "missing: index chat.idx_messages_session (410_chat_messages)"
+    assert differences(connection) == [drift]
+    connection.execute("drop index chat.later")
+    assert differences(connection) == [drift, "missing: index chat.later (930_later)"]
+
+
+def test_a_revert_takes_its_objects_from_the_list(server: TestServer, connect: Connect) -> None:
+    """A database that was reverted on purpose and is reported as broken."""
+    connection = connect(server.database())
+    bootstrap.revert(connection, "100_raaf_traces")
+    assert differences(connection) == []
+
+
+def test_every_change_is_kept_in_the_audit(raw: psycopg.Connection) -> None:
+    """A schema that was altered and altered back, and nobody knows when or by whom."""
+    bootstrap.revert(raw, VERSIONS[-2])
+    bootstrap.bootstrap(raw)
+    log = raw.execute(
+        "select version, action, changed_by from ops.schema_changes order by change_number desc"
+    ).fetchmany(3)
+    assert log == [
+        (LAST, "applied", "postgres"),
+        (LAST, "reverted", "postgres"),
+        (LAST, "applied", "postgres"),
+    ]
 
 
 def test_everything_has_a_comment(raw: psycopg.Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import psycopg
 import pytest
 
 from orchestration import simulate
@@ -90,3 +91,35 @@ def test_the_whole_graph_materialises(
     assert built["agent_runs"]["dagster/row_count"].value == 30
     assert built["cost_daily"]["cost_usd"].value > 0
     assert all(check.passed for check in result.get_asset_check_evaluations())
+    [partitions] = result.asset_materializations_for_node("month_partitions")
+    assert partitions.metadata["partitions_made"].value == 0
+
+
+def test_rows_without_a_month_are_reported_and_moved(
+    definitions: dg.Definitions, server18: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches rows of a wrong clock that wait in a default partition for ever, unseen."""
+    url = server18.database()
+    monkeypatch.setenv("AGENTBOOKS_DATABASE_URL", url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            """
+            with trace as (
+                insert into observability.traces (workflow_id, execution_id, status)
+                values ('w', 'e', 'running')
+                returning trace_id
+            )
+            insert into observability.spans (trace_id, span_id, span_type, name, status, started_at)
+            select trace_id, gen_random_uuid(), 'llm', 'call', 'running', '2004-02-29' from trace
+            """
+        )
+    check = definitions.get_asset_checks_def(
+        dg.AssetCheckKey(dg.AssetKey("month_partitions"), "no_row_without_a_month")
+    )
+    found = check()
+    assert not found.passed
+    assert found.description.startswith("observability.spans: 1 rows, the first of 2004-02-")
+    result = dg.materialize([definitions.get_assets_def("month_partitions")])
+    [event] = result.asset_materializations_for_node("month_partitions")
+    assert event.metadata["rows_moved"].value == 1
+    assert check().passed

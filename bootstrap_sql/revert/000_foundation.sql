@@ -1,6 +1,8 @@
 -- The roles stay: they belong to the whole server, where other databases may use them.
 
-drop table ops.schema_versions;
+drop table ops.schema_objects;
+drop view ops.schema_versions;
+drop table ops.schema_changes;
 drop schema ops;
 
 do $roles$

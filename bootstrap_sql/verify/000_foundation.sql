@@ -14,4 +14,12 @@ select version, checksum, applied_at, applied_by, execution_time_ms
 from ops.schema_versions
 where false;
 
+select change_number, version, action, checksum, changed_at, changed_by, execution_time_ms
+from ops.schema_changes
+where false;
+
+select kind, name, definition, version, server_major
+from ops.schema_objects
+where false;
+
 select 1 / has_schema_privilege('agentbooks_loader', 'ops', 'usage')::int;

@@ -16,6 +16,7 @@ from pg_trigger
 where not tgisinternal
     and tgparentid = 0
     and tgenabled = 'O'
+    and tgfoid <> 'ops.mark_departed_rows()'::regprocedure
     and tgrelid::regclass::text in (
         'agentic.users', 'agentic.agents', 'agentic.agent_sessions', 'agentic.agent_decisions',
         'agentic.trust_metrics', 'agentic.conversation_history', 'agentic.agent_knowledge',

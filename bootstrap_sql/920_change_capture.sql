@@ -1,0 +1,85 @@
+-- Which keys are kept of rows that leave, table by table: by these the refresh finds what it has to
+-- count again. Every raw table stands here, but for the audit log, from which nothing leaves. A cluster
+-- skips this file, as it has no triggers: there, deletes are found by comparing keys.
+
+set local role agentbooks_owner;
+
+select ops.capture_departures(captured::regclass, keys)
+from (values
+    ('raaf.raaf_tracing_traces', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
+    ('raaf.raaf_tracing_spans', $$trace_id, (start_time at time zone 'UTC')::date as day$$),
+    ('raaf.raaf_tracing_span_replays', 'id'),
+
+    ('observability.profiles', 'id'),
+    ('observability.workflows', 'id'),
+    (
+        'observability.traces',
+        $$trace_id, user_id, (started_at at time zone 'UTC')::date as day,
+        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
+    ),
+    ('observability.spans', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
+    ('observability.cost_records', $$execution_id, (created_at at time zone 'UTC')::date as day$$),
+    ('observability.cost_aggregations', $$id, (period_start at time zone 'UTC')::date as day$$),
+    ('observability.usage_logs', $$execution_id, (created_at at time zone 'UTC')::date as day$$),
+
+    ('traceability.success_patterns', 'id'),
+    (
+        'traceability.pattern_usage_log',
+        $$pattern_id, trace_id, (used_at at time zone 'UTC')::date as day,
+        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
+    ),
+    ('traceability.agent_chaining_patterns', 'id'),
+    ('traceability.error_patterns', 'id'),
+    (
+        'traceability.execution_traces',
+        $$id as trace_id, root_id, user_id, (started_at at time zone 'UTC')::date as day$$
+    ),
+    (
+        'traceability.agent_routing_decisions',
+        $$trace_id, pattern_id, (created_at at time zone 'UTC')::date as day$$
+    ),
+    ('traceability.hook_executions', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
+    ('traceability.endpoint_calls', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
+
+    ('chat.users', 'id'),
+    ('chat.agents', 'id'),
+    ('chat.workspaces', 'id'),
+    ('chat.workspace_members', 'workspace_id'),
+    ('chat.chat_channels', 'id'),
+    ('chat.datastores', 'id'),
+    ('chat.agent_datastores', 'agent_id'),
+    (
+        'chat.conversation_sessions',
+        $$id as session_id, agent_id, user_id, (started_at at time zone 'UTC')::date as day$$
+    ),
+    ('chat.chat_messages', $$channel_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.chat_messages_v2', $$session_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.message_versions', $$session_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.agent_memories', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.memory_consolidations', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.agent_states', $$agent_id, (valid_from at time zone 'UTC')::date as day$$),
+    ('chat.state_checkpoints', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.state_transitions', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.context_snapshots', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.context_templates', 'id'),
+
+    ('agentic.users', 'user_id'),
+    ('agentic.agents', 'agent_id'),
+    (
+        'agentic.agent_sessions',
+        $$session_id, agent_id, user_id, (started_at at time zone 'UTC')::date as day,
+        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
+    ),
+    (
+        'agentic.agent_decisions',
+        $$session_id, (created_at at time zone 'UTC')::date as day,
+        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
+    ),
+    ('agentic.trust_metrics', $$session_id, (recorded_at at time zone 'UTC')::date as day$$),
+    (
+        'agentic.conversation_history',
+        $$session_id, (created_at at time zone 'UTC')::date as day,
+        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
+    ),
+    ('agentic.agent_knowledge', $$agent_id, (created_at at time zone 'UTC')::date as day$$)
+) as captures (captured, keys);

@@ -1,0 +1,1 @@
+"""Keeping the monthly partitions of the raw tables ahead of the clock."""
