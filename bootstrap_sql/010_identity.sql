@@ -1,5 +1,8 @@
 -- The two questions that every policy asks: who is calling, and for which tenant. One place answers
 -- them, so that plain PostgreSQL and Supabase need no two sets of policies.
+--
+-- Their names are resolved once, here, so no search_path can bend them. A pinned one would keep them
+-- from being inlined, and each insert asks for the tenant.
 
 set local role agentbooks_owner;
 
@@ -7,7 +10,6 @@ create function ops.caller_claim(claim text) returns text
 language sql
 stable
 parallel safe
-set search_path = pg_catalog, pg_temp
 return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> claim, '');
 
 comment on function ops.caller_claim(text) is
@@ -17,7 +19,6 @@ create function ops.caller_user_id() returns text
 language sql
 stable
 parallel safe
-set search_path = pg_catalog, pg_temp
 return coalesce(nullif(current_setting('app.user_id', true), ''), ops.caller_claim('sub'));
 
 comment on function ops.caller_user_id() is
@@ -27,7 +28,6 @@ create function ops.caller_tenant_id() returns text
 language sql
 stable
 parallel safe
-set search_path = pg_catalog, pg_temp
 return coalesce(nullif(current_setting('app.tenant_id', true), ''), ops.caller_claim('tenant_id'), 'default');
 
 comment on function ops.caller_tenant_id() is

@@ -41,7 +41,8 @@ alter table raaf.raaf_tracing_traces enable row level security;
 create index idx_raaf_tracing_traces_workflow_time
 on raaf.raaf_tracing_traces (workflow_name, started_at desc);
 -- Traces still open, or failed.
-create index idx_raaf_tracing_traces_status on raaf.raaf_tracing_traces (status);
+create index idx_raaf_tracing_traces_status
+on raaf.raaf_tracing_traces (status) where status <> 'completed';
 -- Traces of a period, and retention by age.
 create index idx_raaf_tracing_traces_started_at on raaf.raaf_tracing_traces (started_at desc);
 -- Traces of one conversation; most belong to none.
@@ -88,19 +89,20 @@ comment on column raaf.raaf_tracing_traces.change_id is
 
 
 -- Partitioned by month of its start. Rails knows a span by span_id alone, hence that index.
+-- Lists of values, here and in the other tables that grow fast, are arrays: a list of constants is put
+-- together anew by every insert.
 create table raaf.raaf_tracing_spans (
     span_id varchar not null check (btrim(span_id) <> ''),
     trace_id varchar not null references raaf.raaf_tracing_traces on delete cascade,
     parent_id varchar,
     name varchar not null check (char_length(name) between 1 and 255),
     kind varchar not null default 'internal' check (
-        kind in (
-            'agent', 'llm', 'tool', 'handoff', 'guardrail', 'mcp_list_tools', 'response',
-            'speech_group', 'speech', 'transcription', 'custom', 'internal', 'trace', 'pipeline',
-            'job'
+        kind = any(
+            '{agent,llm,tool,handoff,guardrail,mcp_list_tools,response,speech_group,speech,'
+            'transcription,custom,internal,trace,pipeline,job}'
         )
     ),
-    status varchar not null default 'ok' check (status in ('ok', 'error', 'cancelled', 'skipped')),
+    status varchar not null default 'ok' check (status = any('{ok,error,cancelled,skipped}')),
     start_time timestamptz not null default now(),
     end_time timestamptz check (end_time < timestamptz '2100-01-01 00:00+00'),
     duration_ms numeric check (duration_ms >= 0 and duration_ms < 'infinity'),
@@ -139,7 +141,8 @@ create index idx_raaf_tracing_spans_name on raaf.raaf_tracing_spans (name);
 -- The latest spans of a kind.
 create index idx_raaf_tracing_spans_kind on raaf.raaf_tracing_spans (kind, start_time desc);
 -- The latest errors.
-create index idx_raaf_tracing_spans_status on raaf.raaf_tracing_spans (status, start_time desc);
+create index idx_raaf_tracing_spans_status
+on raaf.raaf_tracing_spans (status, start_time desc) where status <> 'ok';
 -- Dashboards of recent spans; one day out of a month.
 create index idx_raaf_tracing_spans_recent on raaf.raaf_tracing_spans (start_time desc);
 -- Containment in attributes: @>.

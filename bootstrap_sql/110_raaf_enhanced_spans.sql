@@ -4,7 +4,8 @@
 set local role agentbooks_owner;
 
 -- In PL/pgSQL, whose plans last for the session: a function in SQL would be planned again by each
--- insert of a single row, which then takes twice as long.
+-- insert of a single row, which then takes twice as long. And one jsonpath for all types, as every
+-- operator in SQL is made ready again in each transaction.
 
 create function raaf.is_prompt_data(document jsonb) returns boolean
 language plpgsql
@@ -16,12 +17,14 @@ begin
     return coalesce(
         document = '{}'
         or jsonb_typeof(document) = 'object'
-        and jsonb_typeof(document -> 'text') = 'string'
-        and coalesce(jsonb_typeof(document -> 'template'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'model'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'variables'), 'null') in ('null', 'object')
-        and coalesce(jsonb_typeof(document -> 'temperature'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'max_tokens'), 'null') in ('null', 'number'),
+        and not document @? '$ ? (
+            !(@.text.type() == "string")
+            || (@.template.type() != "string" && @.template.type() != "null")
+            || (@.model.type() != "string" && @.model.type() != "null")
+            || (@.variables.type() != "object" && @.variables.type() != "null")
+            || (@.temperature.type() != "number" && @.temperature.type() != "null")
+            || (@.max_tokens.type() != "number" && @.max_tokens.type() != "null")
+        )',
         false
     );
 end
@@ -41,24 +44,38 @@ begin
     return coalesce(
         document = '{}'
         or jsonb_typeof(document) = 'object'
-        and jsonb_typeof(document -> 'data') in ('object', 'array')
-        and coalesce(jsonb_typeof(document -> 'schema'), 'null') in ('null', 'object')
-        and coalesce(jsonb_typeof(document -> 'validation_results'), 'null') in ('null', 'array')
-        and coalesce(jsonb_typeof(document -> 'transformations'), 'null') in ('null', 'array')
-        and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*] ? (
-            !(@.field.type() == "string" && @.status.type() == "string")
-            || exists(@.message.type() ? (@ != "string" && @ != "null"))
-        )'
-        and not document @? '$ ? (@.transformations.type() == "array").transformations[*] ? (
-            !(@.step.type() == "string")
-            || exists(@.duration_ms.type() ? (@ != "number" && @ != "null"))
-            || exists(@.records_processed.type() ? (@ != "number" && @ != "null"))
-            || exists(@.insights_generated.type() ? (@ != "number" && @ != "null"))
-        )'
-        and not document @? '$ ? (@.validation_results.type() == "array").validation_results[*].type()
-            ? (@ != "object")'
-        and not document @? '$ ? (@.transformations.type() == "array").transformations[*].type()
-            ? (@ != "object")',
+        and not document @? '$ ? (
+            !(@.data.type() == "object" || @.data.type() == "array")
+            || (@.schema.type() != "object" && @.schema.type() != "null")
+            || (@.validation_results.type() != "array" && @.validation_results.type() != "null")
+            || (@.transformations.type() != "array" && @.transformations.type() != "null")
+            || (
+                @.validation_results.type() == "array" && (
+                    @.validation_results[*].type() != "object"
+                    || exists(@.validation_results[*] ? (
+                        !(@.field.type() == "string" && @.status.type() == "string")
+                        || (@.message.type() != "string" && @.message.type() != "null")
+                    ))
+                )
+            )
+            || (
+                @.transformations.type() == "array" && (
+                    @.transformations[*].type() != "object"
+                    || exists(@.transformations[*] ? (
+                        !(@.step.type() == "string")
+                        || (@.duration_ms.type() != "number" && @.duration_ms.type() != "null")
+                        || (
+                            @.records_processed.type() != "number"
+                            && @.records_processed.type() != "null"
+                        )
+                        || (
+                            @.insights_generated.type() != "number"
+                            && @.insights_generated.type() != "null"
+                        )
+                    ))
+                )
+            )
+        )',
         false
     );
 end
@@ -108,23 +125,28 @@ as $function$
 begin
     return coalesce(
         jsonb_typeof(document) = 'object'
-        and coalesce(jsonb_typeof(document -> 'agent_class'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'agent_version'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'start_time'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'end_time'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'duration_ms'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'memory_usage_mb'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'cpu_time_ms'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'retry_count'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'error_info'), 'null') in ('null', 'object')
-        and coalesce(jsonb_typeof(document -> 'tools_used'), 'null') in ('null', 'array')
-        and coalesce(jsonb_typeof(document -> 'handoffs'), 'null') in ('null', 'array')
-        and not document @? '$ ? (@.tools_used.type() == "array").tools_used[*].type()
-            ? (@ != "string")'
-        and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*].type() ? (@ != "object")'
-        and not document @? '$ ? (@.handoffs.type() == "array").handoffs[*] ? (
-            !(@.from_agent.type() == "string" && @.to_agent.type() == "string")
-            || exists(@.timestamp.type() ? (@ != "string" && @ != "null"))
+        and not document @? '$ ? (
+            (@.agent_class.type() != "string" && @.agent_class.type() != "null")
+            || (@.agent_version.type() != "string" && @.agent_version.type() != "null")
+            || (@.start_time.type() != "string" && @.start_time.type() != "null")
+            || (@.end_time.type() != "string" && @.end_time.type() != "null")
+            || (@.duration_ms.type() != "number" && @.duration_ms.type() != "null")
+            || (@.memory_usage_mb.type() != "number" && @.memory_usage_mb.type() != "null")
+            || (@.cpu_time_ms.type() != "number" && @.cpu_time_ms.type() != "null")
+            || (@.retry_count.type() != "number" && @.retry_count.type() != "null")
+            || (@.error_info.type() != "object" && @.error_info.type() != "null")
+            || (@.tools_used.type() != "array" && @.tools_used.type() != "null")
+            || (@.tools_used.type() == "array" && @.tools_used[*].type() != "string")
+            || (@.handoffs.type() != "array" && @.handoffs.type() != "null")
+            || (
+                @.handoffs.type() == "array" && (
+                    @.handoffs[*].type() != "object"
+                    || exists(@.handoffs[*] ? (
+                        !(@.from_agent.type() == "string" && @.to_agent.type() == "string")
+                        || (@.timestamp.type() != "string" && @.timestamp.type() != "null")
+                    ))
+                )
+            )
         )',
         false
     );
@@ -202,9 +224,9 @@ check (execution_metadata is null or raaf.is_execution_metadata(execution_metada
 -- An agent's spans, newest first.
 create index idx_raaf_tracing_spans_agent_time
 on raaf.raaf_tracing_spans (agent_name, start_time desc) where agent_name is not null;
--- Spans of an agent's class.
+-- The latest spans of an agent's class: without the time, all of a month are read in its order.
 create index idx_raaf_tracing_spans_agent_class
-on raaf.raaf_tracing_spans ((execution_metadata ->> 'agent_class'))
+on raaf.raaf_tracing_spans ((execution_metadata ->> 'agent_class'), start_time desc)
 where execution_metadata is not null;
 -- Containment in what an agent was given: @>.
 create index idx_raaf_tracing_spans_input_context

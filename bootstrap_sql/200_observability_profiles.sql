@@ -1,5 +1,6 @@
 -- Schema observability: what a workflow engine records of its runs, and what they cost. First the
--- people and their workflows, which everything else points to.
+-- people and their workflows, which everything else points to. The engine writes times without a zone
+-- and means UTC; its sessions run in UTC, so that they arrive here as they were meant.
 
 set local role agentbooks_owner;
 
@@ -14,7 +15,6 @@ create function observability.caller_profile_id() returns uuid
 language sql
 stable
 parallel safe
-set search_path = pg_catalog, pg_temp
 return substring(
     ops.caller_user_id() from '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
 )::uuid;
@@ -117,7 +117,15 @@ grant select, insert, update on observability.workflows to agentbooks_loader;
 grant select on observability.workflows to agentbooks_refresher;
 grant select, delete on observability.workflows to agentbooks_retention;
 grant select, insert, update, delete on observability.workflows to service_role;
-grant select, insert, update on observability.workflows to authenticated;
+-- Not change_id: a row with an old one would never be counted.
+grant
+    select,
+    insert (
+        id, user_id, name, description, nodes, edges, tags, is_template, is_deployed, deployed_at,
+        created_at, updated_at, tenant_id
+    ),
+    update
+on observability.workflows to authenticated;
 
 comment on table observability.workflows is 'One row per saved workflow.';
 comment on column observability.workflows.id is

@@ -3,17 +3,23 @@
 
 set local role agentbooks_owner;
 
+-- In PL/pgSQL, whose plans last for the session: a function in SQL would be planned again by each
+-- insert of a single row.
 create function observability.is_token_counts(counts jsonb) returns boolean
-language sql
+language plpgsql
 immutable
 strict
 parallel safe
 set search_path = pg_catalog, pg_temp
-return jsonb_typeof(counts) = 'object'
-and not counts @? 'strict $.* ? (
-    @.type() != "number" && @.type() != "null" && @.type() != "object"
-    || @ < 0 || @ > 1000000000000000 || @ != @.floor()
-)';
+as $function$
+begin
+    return jsonb_typeof(counts) = 'object'
+        and not counts @? 'strict $.* ? (
+            @.type() != "number" && @.type() != "null" && @.type() != "object"
+            || @ < 0 || @ > 1000000000000000 || @ != @.floor()
+        )';
+end
+$function$;
 
 comment on function observability.is_token_counts(jsonb) is
 'Whether a value is an object of token counts: each a whole number from 0 to 10^15, null, or an '
@@ -38,11 +44,11 @@ create table observability.traces (
     completed_at timestamptz check (completed_at < timestamptz '2100-01-01 00:00+00'),
     total_duration_ms numeric check (total_duration_ms >= 0 and total_duration_ms < 'infinity'),
     status varchar(50) not null default 'running'
-    constraint valid_status check (status in ('running', 'completed', 'failed', 'cancelled')),
+    constraint valid_status check (status = any('{running,completed,failed,cancelled}')),
     error text,
     total_cost numeric check (total_cost >= 0 and total_cost < 'infinity'),
     total_tokens jsonb check (observability.is_token_counts(total_tokens)),
-    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    metadata jsonb default '{}' check (jsonb_typeof(metadata) = 'object'),
     tenant_id text not null default ops.caller_tenant_id(),
     change_id bigint not null default pg_current_xact_id()::text::bigint,
     constraint traces_end_not_before_start check (completed_at >= started_at)
@@ -57,7 +63,7 @@ create index idx_traces_user_started on observability.traces (user_id, started_a
 -- Runs of a period, and retention by age.
 create index idx_traces_started_at on observability.traces (started_at desc);
 -- Runs still open, or failed.
-create index idx_traces_status on observability.traces (status);
+create index idx_traces_status on observability.traces (status) where status <> 'completed';
 -- Containment in metadata.
 create index idx_traces_metadata_gin on observability.traces using gin (metadata jsonb_path_ops);
 -- Containment in token totals.
@@ -83,7 +89,15 @@ grant select, insert, update on observability.traces to agentbooks_loader;
 grant select on observability.traces to agentbooks_refresher;
 grant select, delete on observability.traces to agentbooks_retention;
 grant select, insert, update, delete on observability.traces to service_role;
-grant select, insert, update on observability.traces to authenticated;
+-- Not change_id: a row with an old one would never be counted.
+grant
+    select,
+    insert (
+        trace_id, workflow_id, execution_id, user_id, query, started_at, completed_at,
+        total_duration_ms, status, error, total_cost, total_tokens, metadata, tenant_id
+    ),
+    update
+on observability.traces to authenticated;
 
 comment on table observability.traces is
 'One row per execution of a workflow. Totals are set when it completes; a failed one has none '
@@ -108,7 +122,8 @@ comment on column observability.traces.total_cost is
 'Sum over spans in USD, written on success alone. Null: unknown, not free.';
 comment on column observability.traces.total_tokens is
 'Sum over spans, keys input, output, total (spans call them otherwise). Null: unknown.';
-comment on column observability.traces.metadata is 'Whatever else the writer knows, an object.';
+comment on column observability.traces.metadata is
+'Whatever else the writer knows, an object; null and {} both mean nothing.';
 comment on column observability.traces.tenant_id is 'Tenant; ''default'' without tenants.';
 comment on column observability.traces.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';
@@ -123,16 +138,16 @@ create table observability.spans (
     user_id uuid default observability.caller_profile_id(),
     span_type varchar(50) not null
     constraint valid_span_type check (
-        span_type in (
-            'query_input', 'chunking', 'embedding', 'vector_search', 'reranking', 'llm',
-            'final_output', 'agent_start', 'agent_tool_call', 'agent_reasoning', 'agent_complete',
-            'workflow_start', 'workflow_complete', 'node_execution', 'error'
+        span_type = any(
+            '{query_input,chunking,embedding,vector_search,reranking,llm,final_output,agent_start,'
+            'agent_tool_call,agent_reasoning,agent_complete,workflow_start,workflow_complete,'
+            'node_execution,error}'
         )
     ),
     name varchar(255) not null,
     status varchar(50) not null default 'pending'
     constraint valid_span_status check (
-        status in ('pending', 'running', 'completed', 'failed', 'cancelled')
+        status = any('{pending,running,completed,failed,cancelled}')
     ),
     started_at timestamptz not null default now() check (
         started_at >= timestamptz '2000-01-01 00:00+00'
@@ -153,7 +168,9 @@ create table observability.spans (
     retry_count integer default 0 check (retry_count >= 0),
     timeout_ms numeric check (timeout_ms >= 0 and timeout_ms < 'infinity'),
     evaluation jsonb check (jsonb_typeof(evaluation) = 'object'),
-    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    metadata jsonb default '{}' check (jsonb_typeof(metadata) = 'object'),
+    timeout integer,
+    child_spans text[],
     tenant_id text not null default ops.caller_tenant_id(),
     change_id bigint not null default pg_current_xact_id()::text::bigint,
     primary key (trace_id, span_id, started_at),
@@ -175,7 +192,7 @@ where user_id is not null;
 -- Steps of one kind.
 create index idx_spans_span_type on observability.spans (span_type);
 -- Steps still open, or failed.
-create index idx_spans_status on observability.spans (status);
+create index idx_spans_status on observability.spans (status) where status <> 'completed';
 -- Steps of a period within a month.
 create index idx_spans_started_at on observability.spans (started_at);
 -- Containment in token counts.
@@ -201,7 +218,16 @@ grant select, insert, update on observability.spans to agentbooks_loader;
 grant select on observability.spans to agentbooks_refresher;
 grant select, delete on observability.spans to agentbooks_retention;
 grant select, insert, update, delete on observability.spans to service_role;
-grant select, insert, update on observability.spans to authenticated;
+grant
+    select,
+    insert (
+        trace_id, span_id, parent_span_id, user_id, span_type, name, status, started_at,
+        completed_at, duration_ms, inputs, outputs, tokens, cost, model, provider, error, error_type,
+        error_stack, api_limits, retry_count, timeout_ms, evaluation, metadata, timeout, child_spans,
+        tenant_id
+    ),
+    update
+on observability.spans to authenticated;
 
 comment on table observability.spans is
 'One row per step of a trace. The children of a span are those that name it as parent_span_id.';
@@ -240,7 +266,12 @@ comment on column observability.spans.timeout_ms is
 'Limit set for the step in milliseconds; null: none.';
 comment on column observability.spans.evaluation is
 'The engine''s own warnings and metrics on quality, speed and cost; null if not evaluated.';
-comment on column observability.spans.metadata is 'Whatever else the writer knows, an object.';
+comment on column observability.spans.metadata is
+'Whatever else the writer knows, an object; null and {} both mean nothing.';
+comment on column observability.spans.timeout is
+'Taken because the engine sends it, without saying in which unit. Nothing reads it: write timeout_ms.';
+comment on column observability.spans.child_spans is
+'Taken because the engine sends it. Nothing reads it: parent_span_id says the same and is checked.';
 comment on column observability.spans.tenant_id is 'Tenant; ''default'' without tenants.';
 comment on column observability.spans.change_id is
 'Transaction that last wrote the row; the refresh finds changes by it.';

@@ -19,7 +19,7 @@ create table observability.cost_records (
         category in ('llm', 'embedding', 'rerank', 'vector_search', 'other')
     ),
     config jsonb check (jsonb_typeof(config) = 'object'),
-    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    metadata jsonb default '{}' check (jsonb_typeof(metadata) = 'object'),
     created_at timestamptz not null default now() check (
         created_at >= timestamptz '2000-01-01 00:00+00'
         and created_at < timestamptz '2100-01-01 00:00+00'
@@ -79,7 +79,7 @@ comment on column observability.cost_records.category is
 comment on column observability.cost_records.config is
 'The node''s settings at the time; null if not kept.';
 comment on column observability.cost_records.metadata is
-'Whatever else the writer knows, an object.';
+'Whatever else the writer knows, an object; null and {} both mean nothing.';
 comment on column observability.cost_records.created_at is 'When it was booked, 2000 to 2099.';
 comment on column observability.cost_records.tenant_id is 'Tenant; ''default'' without tenants.';
 comment on column observability.cost_records.change_id is
@@ -105,7 +105,7 @@ create table observability.cost_aggregations (
     cost_by_category jsonb check (jsonb_typeof(cost_by_category) = 'object'),
     cost_by_provider jsonb check (jsonb_typeof(cost_by_provider) = 'object'),
     cost_by_model jsonb check (jsonb_typeof(cost_by_model) = 'object'),
-    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    metadata jsonb default '{}' check (jsonb_typeof(metadata) = 'object'),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     tenant_id text not null default ops.caller_tenant_id(),
@@ -156,7 +156,7 @@ comment on column observability.cost_aggregations.cost_by_provider is
 comment on column observability.cost_aggregations.cost_by_model is
 'USD by model; null if not split.';
 comment on column observability.cost_aggregations.metadata is
-'Whatever else the writer knows, an object.';
+'Whatever else the writer knows, an object; null and {} both mean nothing.';
 comment on column observability.cost_aggregations.created_at is 'When the row was written.';
 comment on column observability.cost_aggregations.updated_at is 'When the row was last changed.';
 comment on column observability.cost_aggregations.tenant_id is

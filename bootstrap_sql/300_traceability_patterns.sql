@@ -76,9 +76,10 @@ create index idx_pattern_tool_sequence on traceability.success_patterns using gi
 create index idx_pattern_intent on traceability.success_patterns (intent_classification);
 -- Patterns of a domain.
 create index idx_pattern_domain on traceability.success_patterns (domain);
--- The best patterns; unused ones have no rate and come last.
+-- The best patterns: many share the rate 1, and the most used of them come first; unused ones have
+-- no rate and come last.
 create index idx_pattern_success_rate on traceability.success_patterns
-(success_rate desc nulls last);
+(success_rate desc nulls last, total_usage_count desc);
 -- The most used patterns.
 create index idx_pattern_usage_count on traceability.success_patterns (total_usage_count desc);
 -- The latest used patterns, and retention.
@@ -167,7 +168,7 @@ create table traceability.pattern_usage_log (
     ),
     match_score numeric(5, 4) check (match_score between 0 and 1),
     was_applied boolean,
-    outcome text check (outcome in ('success', 'failure', 'partial_success')),
+    outcome text check (outcome = any('{success,failure,partial_success}')),
     success boolean,
     deviations jsonb check (jsonb_typeof(deviations) in ('array', 'object')),
     expected_duration_ms integer check (expected_duration_ms >= 0),
@@ -189,16 +190,15 @@ alter table traceability.pattern_usage_log enable row level security;
 
 -- Writers know a use by its id alone.
 create index idx_usage_id on traceability.pattern_usage_log (id);
--- Whether a trace used a pattern.
-create index idx_usage_pattern_trace on traceability.pattern_usage_log (pattern_id, trace_id);
 -- A pattern's uses, newest first.
 create index idx_usage_pattern_used on traceability.pattern_usage_log (pattern_id, used_at desc);
--- The patterns that a trace used.
+-- The patterns that a trace used: few, so that this also tells whether it used a certain one.
 create index idx_usage_trace on traceability.pattern_usage_log (trace_id);
 -- Uses of a period within a month.
 create index idx_usage_used_at on traceability.pattern_usage_log (used_at desc);
 -- Uses that failed.
-create index idx_usage_outcome on traceability.pattern_usage_log (outcome);
+create index idx_usage_outcome on traceability.pattern_usage_log (outcome)
+where outcome <> 'success';
 -- What changed since a refresh.
 create index idx_usage_change_id on traceability.pattern_usage_log
 using brin (change_id) with (autosummarize = on);

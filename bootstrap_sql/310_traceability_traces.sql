@@ -21,7 +21,7 @@ create table traceability.execution_traces (
     completed_at timestamptz check (completed_at < timestamptz '2100-01-01 00:00+00'),
     duration_ms integer check (duration_ms >= 0),
     status text not null default 'in_progress' check (
-        status in ('in_progress', 'completed', 'failed', 'cancelled')
+        status = any('{in_progress,completed,failed,cancelled}')
     ),
     success boolean,
     error_message text,
@@ -38,7 +38,8 @@ create table traceability.execution_traces (
 alter table traceability.execution_traces enable row level security;
 
 -- Traces still open, or failed.
-create index idx_trace_status on traceability.execution_traces (status);
+create index idx_trace_status on traceability.execution_traces (status)
+where status <> 'completed';
 -- Traces of a period, and retention by age.
 create index idx_trace_started_at on traceability.execution_traces (started_at desc);
 -- Traces of a session, newest first.
@@ -232,8 +233,8 @@ create table traceability.hook_executions (
     trace_id uuid not null references traceability.execution_traces (id) on delete cascade,
     id uuid not null default gen_random_uuid(),
     hook_type text not null check (
-        hook_type in (
-            'UserPromptSubmit', 'PreToolUse', 'PostToolUse', 'Stop', 'SessionStart', 'SessionEnd'
+        hook_type = any(
+            '{UserPromptSubmit,PreToolUse,PostToolUse,Stop,SessionStart,SessionEnd}'
         )
     ),
     hook_name text not null,
@@ -247,7 +248,7 @@ create table traceability.hook_executions (
     completed_at timestamptz check (completed_at < timestamptz '2100-01-01 00:00+00'),
     duration_ms integer check (duration_ms >= 0),
     status text not null default 'in_progress' check (
-        status in ('in_progress', 'completed', 'failed')
+        status = any('{in_progress,completed,failed}')
     ),
     input_data jsonb,
     output_data jsonb,
@@ -283,7 +284,8 @@ create index idx_hook_type on traceability.hook_executions (hook_type);
 -- Executions around a tool.
 create index idx_hook_tool on traceability.hook_executions (tool_name);
 -- Executions still open, or failed.
-create index idx_hook_status on traceability.hook_executions (status);
+create index idx_hook_status on traceability.hook_executions (status)
+where status <> 'completed';
 -- Executions of a period within a month.
 create index idx_hook_started_at on traceability.hook_executions (started_at desc);
 -- Executions that failed in one way; most have no error.
@@ -363,7 +365,7 @@ create table traceability.endpoint_calls (
     service text not null check (service <> ''),
     endpoint_url text not null,
     method text not null check (
-        method in ('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS')
+        method = any('{GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS}')
     ),
     request_body jsonb,
     response_body jsonb,

@@ -128,19 +128,8 @@ comment on column traceability.agent_performance.patterns_used is
 comment on column traceability.agent_performance.last_used_at is 'Latest decision for it.';
 
 
+-- Uses are looked up pattern by pattern: who asks for the best ten pays for ten, not for the log.
 create view traceability.pattern_effectiveness with (security_invoker = true) as
-with uses as (
-    select
-        l.pattern_id,
-        avg(l.match_score) as avg_match_score,
-        count(*) filter (where l.used_at >= now() - interval '30 days') as usage_30d,
-        count(*) filter (
-            where l.used_at >= now() - interval '60 days' and l.used_at < now() - interval '30 days'
-        ) as usage_30d_before
-    from traceability.pattern_usage_log as l
-    group by l.pattern_id
-)
-
 select
     p.id,
     p.pattern_hash,
@@ -154,7 +143,7 @@ select
     p.avg_duration_ms,
     p.confidence_score,
     p.last_used_at,
-    coalesce(u.usage_30d, 0) as usage_30d,
+    u.usage_30d,
     u.avg_match_score,
     case
         when u.usage_30d > u.usage_30d_before * 1.1 then 'increasing'
@@ -162,7 +151,16 @@ select
         else 'stable'
     end as recent_trend
 from traceability.success_patterns as p
-left join uses as u on p.id = u.pattern_id;
+cross join lateral (
+    select
+        avg(l.match_score) as avg_match_score,
+        count(*) filter (where l.used_at >= now() - interval '30 days') as usage_30d,
+        count(*) filter (
+            where l.used_at >= now() - interval '60 days' and l.used_at < now() - interval '30 days'
+        ) as usage_30d_before
+    from traceability.pattern_usage_log as l
+    where l.pattern_id = p.id
+) as u;
 
 comment on view traceability.pattern_effectiveness is
 'One row per pattern. Order by success_rate desc nulls last, total_usage_count desc. An '

@@ -15,7 +15,6 @@ create function chat.caller_user_id() returns uuid
 language sql
 stable
 parallel safe
-set search_path = pg_catalog, pg_temp
 return case
     when ops.caller_user_id() ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
         then ops.caller_user_id()::uuid

@@ -58,9 +58,14 @@ grant select, insert, update on chat.conversation_sessions to agentbooks_loader;
 grant select on chat.conversation_sessions to agentbooks_refresher;
 grant select, delete on chat.conversation_sessions to agentbooks_retention;
 grant select, insert, update, delete on chat.conversation_sessions to service_role;
--- Not the counters.
+-- Not the counters; nor change_id, as a row with an old one would never be counted.
 grant
-    select, insert, update (ended_at, last_active, session_state, interruption_context, status)
+    select,
+    insert (
+        id, conversation_id, user_id, agent_id, started_at, ended_at, last_active, session_state,
+        interruption_context, status, tenant_id
+    ),
+    update (ended_at, last_active, session_state, interruption_context, status)
 on chat.conversation_sessions to authenticated;
 
 comment on table chat.conversation_sessions is
@@ -96,7 +101,8 @@ comment on column chat.conversation_sessions.change_id is
 
 
 -- In PL/pgSQL, whose plans last for the session: a function in SQL would be planned again by each
--- insert of a single row, which then takes twice as long.
+-- insert of a single row, which then takes twice as long. And one jsonpath for all types, as every
+-- operator in SQL is made ready again in each transaction.
 
 create function chat.is_message_content(document jsonb) returns boolean
 language plpgsql
@@ -108,22 +114,23 @@ begin
     return coalesce(
         jsonb_typeof(document) = 'object'
         and document ->> 'type' in ('text', 'structured', 'multimodal', 'tool_result')
-        and coalesce(jsonb_typeof(document -> 'text'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'language'), 'null') in ('null', 'string')
         and coalesce(document ->> 'format', 'plain') in ('plain', 'markdown', 'html', 'json')
-        and coalesce(jsonb_typeof(document -> 'parts'), 'null') in ('null', 'array')
-        and not (
-            coalesce(jsonb_typeof(document -> 'parts'), 'null') = 'array'
-            and (
-                document @? '$.parts[*].type() ? (@ != "object")'
-                or document @? '$.parts[*] ? (
-                    @.type.type() != "string" || !(
-                        @.type == "text" || @.type == "image" || @.type == "code"
-                        || @.type == "data" || @.type == "reference"
-                    )
-                )'
+        and not document @? '$ ? (
+            (@.text.type() != "string" && @.text.type() != "null")
+            || (@.language.type() != "string" && @.language.type() != "null")
+            || (@.parts.type() != "array" && @.parts.type() != "null")
+            || (
+                @.parts.type() == "array" && (
+                    @.parts[*].type() != "object"
+                    || exists(@.parts[*] ? (
+                        @.type.type() != "string" || !(
+                            @.type == "text" || @.type == "image" || @.type == "code"
+                            || @.type == "data" || @.type == "reference"
+                        )
+                    ))
+                )
             )
-        ),
+        )',
         false
     );
 end
@@ -143,22 +150,25 @@ as $function$
 begin
     return coalesce(
         jsonb_typeof(document) = 'object'
-        and coalesce(jsonb_typeof(document -> 'model'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'model_version'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'temperature'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'max_tokens'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'confidence'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'quality_score'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'tokens'), 'null') in ('null', 'number', 'object')
-        and coalesce(jsonb_typeof(document #> '{tokens,prompt}'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document #> '{tokens,completion}'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document #> '{tokens,total}'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document -> 'latency'), 'null') in ('null', 'object')
-        and coalesce(jsonb_typeof(document #> '{latency,inference_ms}'), 'null') in ('null', 'number')
-        and coalesce(jsonb_typeof(document #> '{latency,total_ms}'), 'null') in ('null', 'number')
         and coalesce(document ->> 'source', 'api') in ('api', 'ui', 'automation', 'system')
         and not document @? '$ ? (
-            @.tokens < 0 || @.tokens > 1000000000000
+            (@.model.type() != "string" && @.model.type() != "null")
+            || (@.model_version.type() != "string" && @.model_version.type() != "null")
+            || (@.temperature.type() != "number" && @.temperature.type() != "null")
+            || (@.max_tokens.type() != "number" && @.max_tokens.type() != "null")
+            || (@.confidence.type() != "number" && @.confidence.type() != "null")
+            || (@.quality_score.type() != "number" && @.quality_score.type() != "null")
+            || (
+                @.tokens.type() != "number" && @.tokens.type() != "object"
+                && @.tokens.type() != "null"
+            )
+            || (@.tokens.prompt.type() != "number" && @.tokens.prompt.type() != "null")
+            || (@.tokens.completion.type() != "number" && @.tokens.completion.type() != "null")
+            || (@.tokens.total.type() != "number" && @.tokens.total.type() != "null")
+            || (@.latency.type() != "object" && @.latency.type() != "null")
+            || (@.latency.inference_ms.type() != "number" && @.latency.inference_ms.type() != "null")
+            || (@.latency.total_ms.type() != "number" && @.latency.total_ms.type() != "null")
+            || @.tokens < 0 || @.tokens > 1000000000000
             || @.tokens.* < 0 || @.tokens.* > 1000000000000
             || @.latency.* < 0
             || @.confidence < 0 || @.confidence > 1
@@ -182,13 +192,15 @@ as $function$
 begin
     return coalesce(
         jsonb_typeof(document) = 'object'
-        and coalesce(jsonb_typeof(document -> 'thread_id'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'workspace_id'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'intent'), 'null') in ('null', 'string')
-        and coalesce(jsonb_typeof(document -> 'topics'), 'null') in ('null', 'array')
-        and coalesce(jsonb_typeof(document -> 'entities'), 'null') in ('null', 'array')
-        and coalesce(jsonb_typeof(document -> 'relevant_memories'), 'null') in ('null', 'array')
-        and coalesce(jsonb_typeof(document -> 'memory_score'), 'null') in ('null', 'number'),
+        and not document @? '$ ? (
+            (@.thread_id.type() != "string" && @.thread_id.type() != "null")
+            || (@.workspace_id.type() != "string" && @.workspace_id.type() != "null")
+            || (@.intent.type() != "string" && @.intent.type() != "null")
+            || (@.topics.type() != "array" && @.topics.type() != "null")
+            || (@.entities.type() != "array" && @.entities.type() != "null")
+            || (@.relevant_memories.type() != "array" && @.relevant_memories.type() != "null")
+            || (@.memory_score.type() != "number" && @.memory_score.type() != "null")
+        )',
         false
     );
 end
@@ -245,7 +257,12 @@ grant select, insert, update on chat.chat_messages to agentbooks_loader;
 grant select on chat.chat_messages to agentbooks_refresher;
 grant select, delete on chat.chat_messages to agentbooks_retention;
 grant select, insert, update, delete on chat.chat_messages to service_role;
-grant select, insert on chat.chat_messages to authenticated;
+grant
+    select,
+    insert (
+        id, channel_id, sender_agent_id, sender_user_id, content, metadata, created_at, tenant_id
+    )
+on chat.chat_messages to authenticated;
 
 comment on table chat.chat_messages is 'One row per message of the first generation.';
 comment on column chat.chat_messages.id is 'The message.';
@@ -273,7 +290,7 @@ create table chat.chat_messages_v2 (
     channel_id uuid,
     sender_user_id uuid references chat.users on delete cascade,
     sender_agent_id uuid references chat.agents on delete cascade,
-    role varchar(20) not null check (role in ('system', 'user', 'assistant', 'tool')),
+    role varchar(20) not null check (role = any('{system,user,assistant,tool}')),
     content jsonb not null
     constraint check_content_structure check (chat.is_message_content(content)),
     metadata jsonb default '{}'
@@ -281,18 +298,22 @@ create table chat.chat_messages_v2 (
     check (metadata is null or chat.is_message_metadata(metadata)),
     context jsonb default '{}'
     constraint check_context_structure check (context is null or chat.is_message_context(context)),
-    tools jsonb check (jsonb_typeof(tools) in ('array', 'object')),
+    tools jsonb check (jsonb_typeof(tools) = any('{array,object}')),
     memory_refs uuid[] check (array_position(memory_refs, null) is null),
     state_snapshot_id uuid,
-    audit jsonb check (jsonb_typeof(audit) in ('array', 'object')),
+    audit jsonb check (jsonb_typeof(audit) = any('{array,object}')),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     tenant_id text not null default ops.caller_tenant_id(),
     change_id bigint not null default pg_current_xact_id()::text::bigint,
     primary key (session_id, id, created_at),
     constraint chat_messages_v2_actor check (
-        num_nonnulls(sender_user_id, sender_agent_id) = 1
-        or (num_nonnulls(sender_user_id, sender_agent_id) = 0 and role in ('system', 'tool'))
+        (sender_user_id is null or sender_agent_id is null)
+        and (
+            sender_user_id is not null
+            or sender_agent_id is not null
+            or role = any('{system,tool}')
+        )
     ),
     constraint chat_messages_v2_created_at_readable check (
         created_at >= timestamptz '2000-01-01 00:00+00'
@@ -329,18 +350,23 @@ on chat.chat_messages_v2 using gin (content jsonb_path_ops);
 -- Containment in metadata: @>.
 create index idx_messages_metadata_gin
 on chat.chat_messages_v2 using gin (metadata jsonb_path_ops);
--- One day out of a month, for the refresh.
-create index idx_messages_created_at
-on chat.chat_messages_v2 using brin (created_at) with (autosummarize = on);
--- What changed since a refresh.
+-- What changed since a refresh, and one day out of a month: a BRIN serves each of its columns.
 create index idx_messages_change_id
-on chat.chat_messages_v2 using brin (change_id) with (autosummarize = on);
+on chat.chat_messages_v2 using brin (change_id, created_at) with (autosummarize = on);
 
 grant select, insert, update on chat.chat_messages_v2 to agentbooks_loader;
 grant select on chat.chat_messages_v2 to agentbooks_refresher;
 grant select, delete on chat.chat_messages_v2 to agentbooks_retention;
 grant select, insert, update, delete on chat.chat_messages_v2 to service_role;
-grant select, insert, update (content, metadata) on chat.chat_messages_v2 to authenticated;
+grant
+    select,
+    insert (
+        id, version, conversation_id, session_id, parent_message_id, channel_id, sender_user_id,
+        sender_agent_id, role, content, metadata, context, tools, memory_refs, state_snapshot_id,
+        audit, created_at, updated_at, tenant_id
+    ),
+    update (content, metadata)
+on chat.chat_messages_v2 to authenticated;
 
 comment on table chat.chat_messages_v2 is
 'One row per message of a session. Refused when it is later than the end of its session (AB410). An '

@@ -19,8 +19,11 @@ using hnsw (embeddings public.vector_cosine_ops);
 -- Nothing searches the first generation of messages, so that no index slows its inserts.
 alter table chat.chat_messages add column embedding public.vector(1536);
 
+grant insert (embedding) on chat.chat_messages to authenticated;
+
 comment on column chat.chat_messages.embedding is 'Embedding of content; null if not computed.';
 
+-- Planned anew for the agent and the limit of each call: a plan for any of them may not use the graph.
 create function chat.find_similar_memories(
     p_agent_id uuid,
     p_embedding public.vector,
@@ -34,11 +37,14 @@ returns table (
     current_importance numeric,
     similarity double precision
 )
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set hnsw.iterative_scan = strict_order
-begin atomic
+set plan_cache_mode = force_custom_plan
+as $function$
+begin
+    return query
     with nearest as materialized (
         select
             m.id,
@@ -56,7 +62,8 @@ begin atomic
     inner join chat.agent_memories_current as c on c.id = n.id
     where n.similarity between p_min_similarity and 1.000001
     order by n.similarity desc, c.id;
-end;
+end
+$function$;
 
 comment on function chat.find_similar_memories (uuid, public.vector, double precision, integer) is
 'The p_limit memories of an agent nearest to an embedding by cosine similarity (1 is the same, 0 '

@@ -80,12 +80,13 @@ using (
     and session_id in (select s.id from chat.conversation_sessions as s)
 );
 
--- Nobody speaks for an agent or another user, nor for the system.
+-- Nobody speaks for an agent or another user, nor for the system, nor where they are no member.
 create policy chat_messages_v2_write on chat.chat_messages_v2
 for insert to authenticated
 with check (
     tenant_id = (select ops.caller_tenant_id())
     and session_id in (select s.id from chat.conversation_sessions as s)
+    and (channel_id is null or channel_id in (select c.id from chat.chat_channels as c))
     and role = 'user'
     and sender_user_id = (select chat.caller_user_id())
 );
@@ -211,7 +212,8 @@ for each row execute function ops.stamp_change_and_update();
 
 -- By the message's own time, so that history can be loaded after its session has ended. Takes no
 -- lock: a message on its way while the session is being ended is let in. Once per statement: asked for
--- each row, it takes a quarter of a bulk load.
+-- each row, it takes a quarter of a bulk load. The lookup is a scalar subquery: as a join, a plan
+-- cached by a bulk load would later read all sessions for a single row.
 create function chat.refuse_after_session_end() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -222,9 +224,12 @@ begin
     select n.session_id, n.created_at
     into late
     from new_messages as n
-    inner join chat.conversation_sessions as s on s.id = n.session_id
-    where s.status in ('completed', 'abandoned')
-        and (s.ended_at < n.created_at or s.ended_at is null)
+    where (
+        select s.status in ('completed', 'abandoned')
+            and (s.ended_at < n.created_at or s.ended_at is null)
+        from chat.conversation_sessions as s
+        where s.id = n.session_id
+    )
     limit 1;
 
     if found then
@@ -253,22 +258,35 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+    latest chat.message_versions;
 begin
+    select *
+    into latest
+    from chat.message_versions as v
+    where v.session_id = old.session_id and v.message_id = old.id
+    order by v.version_number desc
+    limit 1;
+
+    -- Some writers have kept it themselves.
+    if latest.content = old.content and latest.metadata is not distinct from old.metadata then
+        return new;
+    end if;
+
     insert into chat.message_versions (
         session_id, message_id, version_number, content, metadata, changed_by, change_reason,
         tenant_id
     )
-    select
+    values (
         old.session_id,
         old.id,
-        coalesce(max(v.version_number), 0) + 1,
+        coalesce(latest.version_number, 0) + 1,
         old.content,
         old.metadata,
         (select u.id from chat.users as u where u.id = chat.caller_user_id()),
         nullif(current_setting('app.change_reason', true), ''),
         old.tenant_id
-    from chat.message_versions as v
-    where v.session_id = old.session_id and v.message_id = old.id;
+    );
 
     return new;
 end
@@ -306,23 +324,37 @@ referencing old table as deleted_messages
 for each statement execute function chat.drop_message_versions();
 
 
--- The source's writers know the message alone.
+-- The source's writers know the message alone, and keep its versions themselves. Where one does so
+-- after the edit, which has kept it too, the writer's row takes its place: it says who and why.
 create function chat.fill_version_session() returns trigger
 language plpgsql
+security definer
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+    kept_metadata jsonb;
+    current_metadata jsonb;
 begin
-    select m.session_id
-    into new.session_id
+    select m.session_id, m.metadata
+    into new.session_id, current_metadata
     from chat.chat_messages_v2 as m
     where m.id = new.message_id;
 
+    delete from chat.message_versions as v
+    where v.session_id = new.session_id
+        and v.message_id = new.message_id
+        and v.version_number = new.version_number
+        and v.content = new.content
+    returning v.metadata into kept_metadata;
+
+    new.metadata := coalesce(new.metadata, kept_metadata, current_metadata);
     return new;
 end
 $function$;
 
 comment on function chat.fill_version_session() is
-'Trigger: takes the session of a version from its message.';
+'Trigger: takes the session of a version, and metadata that were not given, from its message, and '
+'the place of the same version if the edit has kept it.';
 
 create trigger message_versions_session before insert on chat.message_versions
 for each row when (new.session_id is null)

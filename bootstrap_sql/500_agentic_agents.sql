@@ -13,7 +13,6 @@ create function agentic.caller_user_id() returns uuid
 language sql
 stable
 parallel safe
-set search_path = pg_catalog, pg_temp
 return substring(
     ops.caller_user_id() from '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
 )::uuid;
@@ -185,9 +184,10 @@ using (
     and user_id = (select agentic.caller_user_id())
 );
 
+-- Retention may not delete: decisions go with their session, and are kept for longer than messages.
 grant select, insert, update on agentic.agent_sessions to agentbooks_loader;
-grant select on agentic.agent_sessions to agentbooks_refresher, authenticated;
-grant select, delete on agentic.agent_sessions to agentbooks_retention;
+grant select on agentic.agent_sessions to
+    agentbooks_refresher, agentbooks_retention, authenticated;
 grant select, insert, update, delete on agentic.agent_sessions to service_role;
 
 comment on table agentic.agent_sessions is

@@ -7,9 +7,8 @@ create table agentic.agent_decisions (
     decision_id uuid not null default gen_random_uuid(),
     session_id uuid not null references agentic.agent_sessions on delete cascade,
     decision_type varchar(50) not null check (
-        decision_type in (
-            'code_generation', 'review', 'test', 'refactor', 'design', 'documentation',
-            'security_check', 'task'
+        decision_type = any(
+            '{code_generation,review,test,refactor,design,documentation,security_check,task}'
         )
     ),
     input_context jsonb not null,
@@ -17,7 +16,7 @@ create table agentic.agent_decisions (
     action_taken jsonb not null,
     confidence_score numeric(5, 4) check (confidence_score between 0 and 1),
     user_feedback varchar(20) check (
-        user_feedback in ('approved', 'rejected', 'modified', 'pending')
+        user_feedback = any('{approved,rejected,modified,pending}')
     ),
     created_at timestamptz not null default now(),
     execution_time_ms integer check (execution_time_ms >= 0),
@@ -60,14 +59,6 @@ on agentic.agent_decisions using gin (input_context jsonb_path_ops);
 -- Finds what changed since the last refresh.
 create index agent_decisions_change_id on agentic.agent_decisions
 using brin (change_id) with (autosummarize = on);
-
--- The sessions' own policy decides which of them the caller sees.
-create policy agent_decisions_select_own on agentic.agent_decisions
-for select to authenticated
-using (
-    tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.session_id from agentic.agent_sessions as s)
-);
 
 grant select, insert, update on agentic.agent_decisions to agentbooks_loader;
 grant select on agentic.agent_decisions to agentbooks_refresher, authenticated;
@@ -134,13 +125,6 @@ create index trust_metrics_metric_type_recorded_at on agentic.trust_metrics (met
 -- Finds what changed since the last refresh.
 create index trust_metrics_change_id on agentic.trust_metrics
 using brin (change_id) with (autosummarize = on);
-
-create policy trust_metrics_select_own on agentic.trust_metrics
-for select to authenticated
-using (
-    tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.session_id from agentic.agent_sessions as s)
-);
 
 grant select, insert, update on agentic.trust_metrics to agentbooks_loader;
 grant select on agentic.trust_metrics to agentbooks_refresher, authenticated;

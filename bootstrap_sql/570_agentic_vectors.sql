@@ -15,6 +15,7 @@ using hnsw (embedding public.vector_cosine_ops);
 comment on column agentic.agent_knowledge.embedding is
 'Embedding of content, of any length but zero; null when not computed: search does not find it then.';
 
+-- Planned anew for the agent and the limit of each call: a plan for any of them reads all knowledge.
 create function agentic.find_similar_knowledge(
     p_embedding public.vector,
     p_min_similarity double precision default 0.7,
@@ -31,11 +32,14 @@ returns table (
     success_rate numeric,
     similarity double precision
 )
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set hnsw.iterative_scan = strict_order
+set plan_cache_mode = force_custom_plan
 as $function$
+begin
+    return query
     with nearest as (
         select
             k.knowledge_id,
@@ -53,7 +57,11 @@ as $function$
     )
 
     -- At most 1: an embedding of length zero is at distance NaN, which is more than any number.
-    select * from nearest where similarity between p_min_similarity and 1 order by similarity desc
+    select *
+    from nearest as n
+    where n.similarity between p_min_similarity and 1
+    order by n.similarity desc;
+end
 $function$;
 
 comment on function agentic.find_similar_knowledge (public.vector, double precision, integer, uuid) is

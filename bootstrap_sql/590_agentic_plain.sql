@@ -1,11 +1,34 @@
--- What only a single PostgreSQL can do: triggers, and a key that sets null. On Citus this file is
--- left out, and writers do for themselves what the triggers do here.
+-- What only a single PostgreSQL can do: triggers, a key that sets null, policies that look at another
+-- table. On Citus this file is left out: there, users see of their sessions' rows the audit log alone,
+-- and writers do for themselves what the triggers do here.
 
 set local role agentbooks_owner;
 
 alter table agentic.agent_sessions
 add constraint agent_sessions_user_id_fkey
 foreign key (user_id) references agentic.users on delete set null;
+
+-- The sessions' own policy decides which of them the caller sees.
+create policy agent_decisions_select_own on agentic.agent_decisions
+for select to authenticated
+using (
+    tenant_id = (select ops.caller_tenant_id())
+    and session_id in (select s.session_id from agentic.agent_sessions as s)
+);
+
+create policy trust_metrics_select_own on agentic.trust_metrics
+for select to authenticated
+using (
+    tenant_id = (select ops.caller_tenant_id())
+    and session_id in (select s.session_id from agentic.agent_sessions as s)
+);
+
+create policy conversation_history_select_own on agentic.conversation_history
+for select to authenticated
+using (
+    tenant_id = (select ops.caller_tenant_id())
+    and session_id in (select s.session_id from agentic.agent_sessions as s)
+);
 
 -- The change stamp of the refresh.
 create trigger users_updated before update on agentic.users

@@ -66,7 +66,14 @@ class TestServer:
             with psycopg.connect(self.url("bootstrapped"), autocommit=True) as connection:
                 bootstrap.bootstrap(connection)
             self.template = True
-        return self._create("bootstrapped")
+        url = self._create("bootstrapped")
+        with psycopg.connect(url) as connection:
+            # A copy comes without the rights on the database itself, which a revert needs to undo.
+            connection.execute(
+                f"grant create on database {url.rpartition('/')[2]}"
+                " to agentbooks_owner, agentbooks_refresher".encode()
+            )
+        return url
 
     def _create(self, template: str) -> str:
         self.made += 1
@@ -158,6 +165,36 @@ def connect() -> Iterator[Callable[[str], psycopg.Connection]]:
 def raw(server18: TestServer, connect: Callable[[str], psycopg.Connection]) -> psycopg.Connection:
     """A fresh database with the raw schemas."""
     return connect(server18.database())
+
+
+@pytest.fixture(scope="module")
+def module_url(server18: TestServer) -> str:
+    """The URL of a database with the raw schemas that the tests of one file share."""
+    return server18.database()
+
+
+@pytest.fixture(scope="module")
+def module_connection(module_url: str) -> Iterator[psycopg.Connection]:
+    """One connection to the file's database, for files of very many small tests."""
+    with psycopg.connect(module_url) as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def transaction(module_connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A transaction on the file's one connection, rolled back at the end."""
+    yield module_connection
+    module_connection.rollback()
+
+
+@pytest.fixture
+def database(module_url: str) -> Iterator[psycopg.Connection]:
+    """One transaction on the file's database, with an empty schema `original`, rolled back at the end."""
+    with psycopg.connect(module_url) as connection:
+        connection.execute("create schema original")
+        yield connection
+        connection.rollback()
 
 
 @pytest.fixture(scope="session")

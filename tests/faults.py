@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from dbt.cli.main import dbtRunner
 
 from orchestration import database, dbt
 
@@ -59,6 +58,11 @@ where k.contype = 'f' and c.relnamespace = %s::regnamespace and not c.relisparti
     )
 order by 1
 """
+
+
+def run(connection: psycopg.Connection, *statements: str) -> None:
+    """Run statements one after the other."""
+    connection.execute("".join(statements).encode())
 
 
 def refused(
@@ -148,6 +152,8 @@ def unindexed_keys(connection: psycopg.Connection, schema: str) -> list[str]:
 
 def staging_sql(url: str, *models: str) -> dict[str, Any]:
     """Give the queries of staging models by name, for tests that need rows but no build."""
+    from dbt.cli.main import dbtRunner
+
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AGENTBOOKS_DATABASE_URL", url)
         environment.setenv("PGPASSWORD", "")

@@ -175,7 +175,7 @@ def test_every_raw_table_is_captured_or_named(raw: psycopg.Connection) -> None:
         "agentic.schema_versions",
     ]
     assert [name for (name,) in bare] == insert_only, (
-        "list the table in 920_change_capture.sql with the keys its rows are counted by"
+        "list the table in 990_change_capture.sql with the keys its rows are counted by"
     )
 
 

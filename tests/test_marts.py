@@ -33,7 +33,7 @@ insert into observability.traces
     (trace_id, workflow_id, execution_id, status, started_at, completed_at, error)
 values
     ('11111111-1111-4111-8111-111111111111', 'wf', 'native-1', 'failed',
-     '2026-06-10 23:59:59+00', '2026-06-11 00:00:09+00', 'boom');
+     '2026-06-10 23:59:59+00', '2026-06-11 00:00:09+00', 'a secret');
 insert into observability.spans
     (trace_id, span_type, name, status, started_at, completed_at, tokens, cost, model)
 values
@@ -56,7 +56,7 @@ from unnest(array['approved', 'modified', 'rejected', 'pending', null])
 insert into agentic.conversation_history
     (session_id, role, content, created_at, tokens_used, model_used)
 values
-    ('33333333-3333-4333-8333-333333333333', 'user', 'hello', '2026-06-12 10:01+00', 3, null),
+    ('33333333-3333-4333-8333-333333333333', 'user', 'a secret', '2026-06-12 10:01+00', 3, null),
     ('33333333-3333-4333-8333-333333333333', 'agent', 'hi', '2026-06-12 10:02+00', 7, 'gpt-4.1-mini');
 insert into traceability.execution_traces
     (id, correlation_id, root_id, parent_id, session_id, source, started_at, completed_at, status, success)
@@ -77,6 +77,10 @@ values
      'completed'),
     ('44444444-4444-4444-8444-444444444444', 'PostToolUse', 'log', 2, 'Write', '2026-06-13 08:00:07+00',
      'failed');
+insert into traceability.endpoint_calls
+    (trace_id, service, endpoint_url, method, started_at, success, error_type)
+values ('44444444-4444-4444-8444-444444444444', 'RAG', '/search?q=a secret', 'GET',
+    '2026-06-13 08:00:08+00', false, 'timeout');
 insert into raaf.raaf_tracing_traces (trace_id, workflow_name, status, started_at, created_at, updated_at)
 values ('trace_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'Triage', 'completed', '2026-06-14 09:00+00', now(), now());
 insert into raaf.raaf_tracing_spans
@@ -94,25 +98,33 @@ from (values
     (4, 'span_000000000000000000000002', 'ask', 'llm', 'ok', null,
      '{"usage": {"output_tokens": 20}, "model": "gpt-4.1-mini"}', 200, null),
     (5, 'span_000000000000000000000002', 'tool', 'tool', 'error', null, '{"function.name": "search"}', null,
-     2.5)
+     2.5),
+    (6, 'span_000000000000000000000002', 'handoff', 'handoff', 'ok', null,
+     '{"handoff": {"from": "Triage", "to": "Solver"}}', null, null)
 ) as spans (number, parent, name, kind, status, agent, attributes, tokens, fee);
+update raaf.raaf_tracing_spans
+set events = '[{"name": "exception", "attributes": {"exception.type": "Timeout"}}]'
+where span_id = 'span_000000000000000000000005';
+insert into agentic.trust_metrics (session_id, metric_type, metric_value)
+values ('33333333-3333-4333-8333-333333333333', 'accuracy', 90),
+    ('33333333-3333-4333-8333-333333333333', 'complexity', 9);
 insert into chat.users (id) values ('66666666-6666-4666-8666-666666666666');
 insert into chat.agents (id, user_id, name, description)
 values ('77777777-7777-4777-8777-777777777777', '66666666-6666-4666-8666-666666666666', 'Muse', 'a poet');
 insert into chat.conversation_sessions (id, conversation_id, user_id, agent_id, started_at)
-values ('88888888-8888-4888-8888-888888888888', gen_random_uuid(),
+values ('88888888-8888-4888-8888-888888888888', '99999999-9999-4999-8999-999999999999',
     '66666666-6666-4666-8666-666666666666', '77777777-7777-4777-8777-777777777777', '2026-06-15 12:00+00');
 insert into chat.chat_messages_v2
     (conversation_id, session_id, role, sender_user_id, sender_agent_id, content, metadata, created_at)
 values
-    (gen_random_uuid(), '88888888-8888-4888-8888-888888888888', 'user',
-     '66666666-6666-4666-8666-666666666666', null, '{"type": "text", "text": "sing"}', '{}',
+    ('99999999-9999-4999-8999-999999999999', '88888888-8888-4888-8888-888888888888', 'user',
+     '66666666-6666-4666-8666-666666666666', null, '{"type": "text", "text": "a secret"}', '{}',
      '2026-06-15 12:00:01+00'),
-    (gen_random_uuid(), '88888888-8888-4888-8888-888888888888', 'assistant', null,
+    ('99999999-9999-4999-8999-999999999999', '88888888-8888-4888-8888-888888888888', 'assistant', null,
      '77777777-7777-4777-8777-777777777777', '{"type": "text", "text": "la"}',
      '{"model": "gpt-4.1-mini", "tokens": {"prompt": 40, "completion": 5, "total": 45}}',
      '2026-06-15 12:00:02+00'),
-    (gen_random_uuid(), '88888888-8888-4888-8888-888888888888', 'assistant', null,
+    ('99999999-9999-4999-8999-999999999999', '88888888-8888-4888-8888-888888888888', 'assistant', null,
      '77777777-7777-4777-8777-777777777777', '{"type": "text", "text": "lala"}', '{"tokens": 8}',
      '2026-06-15 12:00:03+00');
 """
@@ -348,6 +360,16 @@ def test_a_users_name_is_nowhere_in_the_marts(
     assert keys == len(users)
 
 
+def test_what_was_said_stays_in_the_raw_layer(marts: psycopg.Connection[Any]) -> None:
+    """Catches a staging view that reads texts, which have to leave before their rows do."""
+    views = rows(marts, "select viewname from pg_views where schemaname = 'staging'")
+    assert len(views) > 30
+    for (view,) in views:
+        assert rows(
+            marts, f"select count(*) from staging.{view} as v where v::text ~ 'a secret'"
+        ) == [(0,)], f"leave texts out of {view}"
+
+
 def test_rows_of_the_systems_themselves_become_runs(marts: psycopg.Connection[Any]) -> None:
     """Catches sources that only work for loaded runs."""
     found = rows(
@@ -383,6 +405,39 @@ def test_spans_that_repeat_their_childrens_tokens_cost_once(marts: psycopg.Conne
     assert rows(marts, "select fees_usd from marts.agent_runs where source_system = 'raaf'") == [
         (Decimal("0.025"),)
     ]
+
+
+def test_failures_and_handoffs_of_all_systems_have_one_shape(
+    marts: psycopg.Connection[Any],
+) -> None:
+    """Catches a system whose failing steps or delegations are in no run."""
+    native = "run_id ~ '^(1{8}|4{8})-|^trace_'"
+    failures = rows(
+        marts,
+        "select source_system, step, error_type from intermediate.int_errors__unioned"
+        f" where {native} order by 1, 2",
+    )
+    assert failures == [
+        ("observability", "llm", "unclassified"),
+        ("observability", "run", "unclassified"),
+        ("raaf", "tool", "Timeout"),
+        ("traceability", "endpoint_call", "timeout"),
+        ("traceability", "hook", "unclassified"),
+    ]
+    handoffs = rows(
+        marts,
+        "select source_system, from_agent_name, to_agent_name"
+        f" from intermediate.int_handoffs__unioned where {native} order by 1",
+    )
+    assert handoffs == [("raaf", "triage", "solver"), ("traceability", "coder", None)]
+
+
+def test_metrics_of_any_scale_come_as_shares(marts: psycopg.Connection[Any]) -> None:
+    """Catches a complexity of 9 in 10 that is compared with an accuracy of 90 in 100."""
+    assert rows(
+        marts,
+        "select metric_type, metric_value from staging.stg_agentic__trust_metrics order by 1",
+    ) == [("accuracy", Decimal("0.9")), ("complexity", Decimal("0.9"))]
 
 
 def test_a_call_counts_on_its_own_day_and_unknown_cost_stays_unknown(

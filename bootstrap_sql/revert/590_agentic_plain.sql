@@ -16,4 +16,7 @@ drop trigger agent_decisions_updated on agentic.agent_decisions;
 drop trigger agent_sessions_updated on agentic.agent_sessions;
 drop trigger agents_updated on agentic.agents;
 drop trigger users_updated on agentic.users;
+drop policy conversation_history_select_own on agentic.conversation_history;
+drop policy trust_metrics_select_own on agentic.trust_metrics;
+drop policy agent_decisions_select_own on agentic.agent_decisions;
 alter table agentic.agent_sessions drop constraint agent_sessions_user_id_fkey;

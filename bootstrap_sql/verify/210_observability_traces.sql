@@ -9,7 +9,8 @@ where false;
 select
     trace_id, span_id, parent_span_id, user_id, span_type, name, status, started_at, completed_at,
     duration_ms, inputs, outputs, tokens, cost, model, provider, error, error_type, error_stack,
-    api_limits, retry_count, timeout_ms, evaluation, metadata, tenant_id, change_id
+    api_limits, retry_count, timeout_ms, evaluation, metadata, timeout, child_spans, tenant_id,
+    change_id
 from observability.spans
 where false;
 

@@ -46,7 +46,6 @@ select
     'chat.idx_messages_state_snapshot'::regclass,
     'chat.idx_messages_content_gin'::regclass,
     'chat.idx_messages_metadata_gin'::regclass,
-    'chat.idx_messages_created_at'::regclass,
     'chat.idx_messages_change_id'::regclass,
     'chat.idx_message_versions_message'::regclass,
     'chat.idx_message_versions_changed_by'::regclass,

@@ -20,7 +20,8 @@ select
     'agentic.caller_user_id()'::regprocedure,
     'agentic.is_capability_set(jsonb)'::regprocedure,
     1 / has_table_privilege('agentbooks_loader', 'agentic.agent_sessions', 'insert')::int,
-    1 / (not has_table_privilege('service_role', 'agentic.agents', 'delete'))::int;
+    1 / (not has_table_privilege('service_role', 'agentic.agents', 'delete'))::int,
+    1 / (not has_table_privilege('agentbooks_retention', 'agentic.agent_sessions', 'delete'))::int;
 
 select 1 / (count(*) = 3)::int as all_policies
 from pg_policies

@@ -1,4 +1,4 @@
--- Raises where a table, a column, a partition, a policy or a right is missing.
+-- Raises where a table, a column, a partition or a right is missing.
 
 select
     decision_id, session_id, decision_type, input_context, decision_rationale, action_taken,
@@ -16,7 +16,3 @@ select
     'agentic.agent_decisions_default'::regclass,
     1 / has_table_privilege('agentbooks_loader', 'agentic.agent_decisions', 'insert')::int,
     1 / (not has_table_privilege('agentbooks_loader', 'agentic.agent_decisions_default', 'insert'))::int;
-
-select 1 / (count(*) = 2)::int as both_policies
-from pg_policies
-where schemaname = 'agentic' and tablename in ('agent_decisions', 'trust_metrics');

@@ -1,4 +1,4 @@
--- Raises where a column, a partition, a policy or a right is missing.
+-- Raises where a column, a partition or a right is missing.
 
 select
     message_id, session_id, role, content, message_type, parent_message_id, created_at, tokens_used,
@@ -12,7 +12,3 @@ select
     1 / (
         not has_table_privilege('agentbooks_loader', 'agentic.conversation_history_default', 'insert')
     )::int;
-
-select 1 / (count(*) = 1)::int as has_policy
-from pg_policies
-where schemaname = 'agentic' and tablename = 'conversation_history';

@@ -1,4 +1,4 @@
--- Raises where the key or a trigger is missing.
+-- Raises where the key, a policy or a trigger is missing.
 
 select
     'agentic.require_next_version()'::regprocedure,
@@ -10,6 +10,11 @@ from pg_constraint
 where conrelid = 'agentic.agent_sessions'::regclass
     and conname = 'agent_sessions_user_id_fkey'
     and confdeltype = 'n';
+
+select 1 / (count(*) = 3)::int as all_policies
+from pg_policies
+where schemaname = 'agentic'
+    and tablename in ('agent_decisions', 'trust_metrics', 'conversation_history');
 
 select 1 / (count(*) = 15)::int as all_triggers
 from pg_trigger

@@ -7,8 +7,8 @@ execution_traces as (
     select * from {{ ref("stg_traceability__execution_traces") }}
 ),
 
-routing_decisions as (
-    select * from {{ ref("stg_traceability__agent_routing_decisions") }}
+routed_executions as (
+    select * from {{ ref("int_executions__routed") }}
 ),
 
 sessions as (
@@ -83,20 +83,12 @@ observed_runs as (
     left join verdicts on traces.run_id = verdicts.run_id
 ),
 
-last_routing_decisions as (
-    select distinct on (trace_id)
-        trace_id,
-        agent_name
-    from routing_decisions
-    order by trace_id asc, routed_at desc, routing_decision_id asc
-),
-
 traced_runs as (
     select
         execution_traces.trace_id::text as run_id,
         'traceability' as source_system,
         execution_traces.tenant_key,
-        last_routing_decisions.agent_name,
+        routed_executions.agent_name,
         null::text as agent_version,
         null::text as model_recorded,
         execution_traces.trigger_source as workflow,
@@ -119,8 +111,7 @@ traced_runs as (
         null::numeric as fees_usd,
         execution_traces.error_type
     from execution_traces
-    left join last_routing_decisions
-        on execution_traces.trace_id = last_routing_decisions.trace_id
+    inner join routed_executions on execution_traces.trace_id = routed_executions.trace_id
     where execution_traces.parent_id is null
 ),
 
@@ -161,6 +152,7 @@ outer_raaf_agents as (
     select distinct on (trace_id)
         trace_id,
         agent_name,
+        agent_version,
         model_recorded
     from raaf_spans
     where kind = 'agent'
@@ -182,7 +174,7 @@ raaf_runs as (
         'raaf' as source_system,
         raaf_traces.tenant_key,
         lower(outer_raaf_agents.agent_name) as agent_name,
-        null::text as agent_version,
+        outer_raaf_agents.agent_version,
         outer_raaf_agents.model_recorded,
         raaf_traces.workflow,
         null::text as domain,

@@ -11,8 +11,8 @@ hook_executions as (
     select * from {{ ref("stg_traceability__hook_executions") }}
 ),
 
-execution_traces as (
-    select * from {{ ref("stg_traceability__execution_traces") }}
+executions as (
+    select * from {{ ref("int_executions__routed") }}
 ),
 
 raaf_spans as (
@@ -39,7 +39,7 @@ hook_calls as (
     select
         hook_executions.hook_execution_id::text as tool_call_id,
         'traceability' as source_system,
-        roots.trace_id::text as run_id,
+        executions.run_id,
         hook_executions.tool_name,
         'agent' as payer,
         hook_executions.started_at as called_at,
@@ -47,9 +47,11 @@ hook_calls as (
         hook_executions.status = 'failed' as is_error,
         false as is_call_missing
     from hook_executions
-    inner join execution_traces on hook_executions.trace_id = execution_traces.trace_id
-    inner join execution_traces as roots on execution_traces.root_id = roots.correlation_id
-    where hook_executions.hook_type = 'PostToolUse' and hook_executions.tool_name is not null
+    inner join executions on hook_executions.trace_id = executions.trace_id
+    where
+        executions.run_id is not null
+        and hook_executions.hook_type = 'PostToolUse'
+        and hook_executions.tool_name is not null
 ),
 
 raaf_calls as (

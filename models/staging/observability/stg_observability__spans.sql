@@ -26,7 +26,7 @@ renamed as (
         {{ json_number("tokens", "reasoning_tokens") }} as reasoning_tokens,
         {{ json_number("tokens", "total_tokens") }} as total_tokens,
         cost as reported_cost_usd,
-        metadata @> '{"call_is_missing": true}' as is_call_missing
+        coalesce(metadata @> '{"call_is_missing": true}', false) as is_call_missing
     from spans
 )
 

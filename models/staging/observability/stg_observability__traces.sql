@@ -1,4 +1,6 @@
 -- One row per trace of the workflow engine, or per loaded agent run.
+{%- set uuid = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" %}
+
 with traces as (
     select * from {{ source("observability", "traces") }}
 ),
@@ -7,8 +9,10 @@ renamed as (
     select
         trace_id,
         coalesce({{ loaded_run_id() }}, trace_id::text) as run_id,
+        execution_id,
         tenant_id as tenant_key,
         workflow_id as workflow,
+        case when workflow_id ~ '{{ uuid }}' then workflow_id::uuid end as workflow_id,
         coalesce(user_id::text, metadata ->> 'user_id') as user_id,
         metadata -> 'agent' ->> 'name' as agent_name,
         metadata -> 'agent' ->> 'version' as agent_version,

@@ -16,6 +16,7 @@ renamed as (
         coalesce(
             nullif(btrim(agent_name), ''), {{ raaf_attribute(["agent.name"]) }}
         ) as agent_name,
+        execution_metadata ->> 'agent_version' as agent_version,
         coalesce({{ raaf_attribute(["function.name", "tool.name"]) }}, name) as tool_name,
         coalesce(
             nullif(agent_model, ''),
@@ -26,6 +27,26 @@ renamed as (
         coalesce(duration_ms, extract(epoch from end_time - start_time) * 1000) as duration_ms,
         {{ conform_status("status") }} as status,
         status as status_recorded,
+        case
+            when status = 'error'
+                then coalesce(
+                        jsonb_path_query_first(
+                            events, '$[*] ? (@.name == "exception").attributes."exception.type"'
+                        ) #>> '{}',
+                        execution_metadata #>> '{error_info,type}',
+                        'unclassified'
+                    )
+        end as error_type,
+        {{ raaf_attribute(["handoff.from"]) }} as handoff_from,
+        {{ raaf_attribute(["handoff.to"]) }} as handoff_to,
+        case
+            when jsonb_typeof(execution_metadata -> 'handoffs') = 'array'
+                then execution_metadata -> 'handoffs'
+        end as handoffs_listed,
+        case
+            when jsonb_typeof(execution_metadata -> 'tools_used') = 'array'
+                then execution_metadata -> 'tools_used'
+        end as tools_listed,
         coalesce(
             input_tokens,
             {{ raaf_attribute([

@@ -16,7 +16,13 @@ renamed as (
         completed_at as ended_at,
         duration_ms,
         {{ conform_status("status") }} as status,
-        error_type
+        status as status_recorded,
+        error_type,
+        rag_query_performed as has_rag_query,
+        quality_check_performed as has_quality_check,
+        {{ json_number("quality_results", "quality_score") }} as quality_score,
+        {{ json_number("quality_results", "violations_found") }} as violations_found,
+        {{ json_number("quality_results", "corrections_applied") }} as corrections_applied
     from hook_executions
 )
 

@@ -1,0 +1,2 @@
+drop view ops.distribution_violations;
+drop table ops.table_layouts;
