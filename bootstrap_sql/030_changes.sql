@@ -33,26 +33,40 @@ comment on function ops.stamp_change_and_update() is
 
 
 -- Those find the rows that are there. A row that was deleted, or moved to another day or key, leaves
--- what it was counted under: these write that down. Once per statement, and not on insert.
+-- what it was counted under: triggers write that down, once per statement, and not on insert.
 
-create table ops.departed_rows (
+create table ops.changes (
     table_name text not null,
     keys jsonb check (jsonb_typeof(keys) = 'object'),
     change_id bigint not null default pg_current_xact_id()::text::bigint
 );
 
-create index idx_departed_rows_change_id on ops.departed_rows (change_id);
+create index idx_changes_change_id on ops.changes (change_id);
 
-comment on table ops.departed_rows is
-'One row per table, transaction and set of keys that rows were deleted from, or updated away from. '
-'Each refresh dirties what they were counted under.';
-comment on column ops.departed_rows.table_name is 'Raw table, with its schema.';
-comment on column ops.departed_rows.keys is
-'What ops.capture_departures was told to keep of the rows as they were: ids, and their UTC day as '
-'"day". Null: the table was truncated, and all that was computed from it is dirty.';
-comment on column ops.departed_rows.change_id is 'Transaction in which they left.';
+comment on table ops.changes is
+'What models have to count again: one row per relation, transaction and set of keys. Triggers write '
+'what rows have left, ops.collect_changes where rows have come or changed, and each refreshed '
+'model what it replaced. Pruned once every model has seen it.';
+comment on column ops.changes.table_name is 'Raw table, seed or model, with its schema.';
+comment on column ops.changes.keys is
+'Ids of the rows, as in ops.captured_tables, and their UTC day as "day". Null: anything in it may have '
+'changed, and all that is computed from it is dirty.';
+comment on column ops.changes.change_id is
+'Transaction that wrote this row: a model has seen it if its snapshot saw that transaction.';
 
-grant select, delete on ops.departed_rows to agentbooks_refresher;
+grant select, insert, delete on ops.changes to agentbooks_refresher;
+
+create table ops.captured_tables (
+    table_name text not null primary key,
+    keys text not null check (keys <> '')
+);
+
+comment on table ops.captured_tables is 'One row per raw table whose changes the refresh follows.';
+comment on column ops.captured_tables.table_name is 'Raw table, with its schema.';
+comment on column ops.captured_tables.keys is
+'Select list over its columns: the ids and, as "day", the UTC day by which models count its rows.';
+
+grant select on ops.captured_tables to agentbooks_refresher;
 
 -- In its owner's name: a cascade runs it as whoever deletes, who need have no right on the table.
 create function ops.mark_departed_rows() returns trigger
@@ -67,35 +81,44 @@ begin
     case tg_op
         when 'DELETE' then
             execute format(
-                'insert into ops.departed_rows (table_name, keys) '
-                'select distinct $1, to_jsonb(o) from (select %s from old_rows) as o', keys
+                'insert into ops.changes (table_name, keys) select $1, to_jsonb(o) '
+                'from (select distinct %s from old_rows) as o', keys
             ) using departed_from;
         when 'UPDATE' then
             -- Where a row of the same keys is left, its own change_id tells of the change.
             execute format(
-                'insert into ops.departed_rows (table_name, keys) select $1, to_jsonb(o) '
+                'insert into ops.changes (table_name, keys) select $1, to_jsonb(o) '
                 'from (select %1$s from old_rows except select %1$s from new_rows) as o', keys
             ) using departed_from;
         when 'TRUNCATE' then
-            insert into ops.departed_rows (table_name, keys) values (departed_from, null);
+            insert into ops.changes (table_name, keys) values (departed_from, null);
     end case;
     return null;
 end
 $function$;
 
 comment on function ops.mark_departed_rows() is
-'Trigger: writes the keys that deleted or updated rows have left into ops.departed_rows.';
+'Trigger: writes the keys that deleted or updated rows have left into ops.changes.';
 
 revoke all on function ops.mark_departed_rows() from public;
 
-create function ops.capture_departures(captured regclass, keys text) returns void
+create function ops.capture_changes(captured regclass, keys text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    table_name constant text := (select c.relname from pg_class as c where c.oid = captured);
+    table_schema text;
+    table_name text;
     event record;
 begin
+    select n.nspname, c.relname
+    into table_schema, table_name
+    from pg_class as c
+    join pg_namespace as n on n.oid = c.relnamespace
+    where c.oid = captured;
+
+    insert into ops.captured_tables (table_name, keys) values (table_schema || '.' || table_name, keys);
+
     for event in
         select *
         from (values
@@ -114,8 +137,7 @@ begin
 end
 $function$;
 
-comment on function ops.capture_departures(regclass, text) is
-'Has ops.departed_rows filled for a table. keys is a select list over its columns: the ids and, as '
-'"day", the UTC day by which models count its rows.';
+comment on function ops.capture_changes(regclass, text) is
+'Has the changes of a table followed, by the keys of this select list: see ops.captured_tables.';
 
-revoke all on function ops.capture_departures(regclass, text) from public;
+revoke all on function ops.capture_changes(regclass, text) from public;

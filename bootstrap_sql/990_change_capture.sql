@@ -1,10 +1,10 @@
--- Which keys are kept of rows that leave, table by table: by these the refresh finds what it has to
+-- By which keys the changes of a raw table are followed: from these the refresh finds what it has to
 -- count again. Every raw table stands here, but for the audit log, from which nothing leaves. A cluster
--- skips this file, as it has no triggers: there, deletes are found by comparing keys.
+-- skips this file, as it has no triggers.
 
 set local role agentbooks_owner;
 
-select ops.capture_departures(captured::regclass, keys)
+select ops.capture_changes(captured::regclass, keys)
 from (values
     ('raaf.raaf_tracing_traces', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
     ('raaf.raaf_tracing_spans', $$trace_id, (start_time at time zone 'UTC')::date as day$$),
@@ -32,7 +32,7 @@ from (values
     ('traceability.error_patterns', 'id'),
     (
         'traceability.execution_traces',
-        $$id as trace_id, root_id, user_id, (started_at at time zone 'UTC')::date as day$$
+        $$id as trace_id, correlation_id, root_id, (started_at at time zone 'UTC')::date as day$$
     ),
     (
         'traceability.agent_routing_decisions',

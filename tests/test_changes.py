@@ -32,7 +32,7 @@ from generate_series('2026-03-31 23:30+00'::timestamptz, '2026-04-02 12:00+00', 
 def departed(connection: psycopg.Connection) -> list[tuple[str, dict[str, Any] | None]]:
     """Read what was left, once per table and keys."""
     return connection.execute(
-        "select distinct table_name, keys from ops.departed_rows order by table_name, keys"
+        "select distinct table_name, keys from ops.changes order by table_name, keys"
     ).fetchall()
 
 

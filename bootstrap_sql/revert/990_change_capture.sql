@@ -13,3 +13,5 @@ begin
     end loop;
 end
 $drop$;
+
+delete from ops.captured_tables;

@@ -4,13 +4,19 @@ select
     'ops.stamp_change()'::regprocedure,
     'ops.stamp_change_and_update()'::regprocedure,
     'ops.mark_departed_rows()'::regprocedure,
-    'ops.capture_departures(regclass, text)'::regprocedure,
-    'ops.idx_departed_rows_change_id'::regclass,
-    1 / has_table_privilege('agentbooks_refresher', 'ops.departed_rows', 'select')::int;
+    'ops.capture_changes(regclass, text)'::regprocedure,
+    'ops.idx_changes_change_id'::regclass,
+    1 / has_table_privilege('agentbooks_refresher', 'ops.changes', 'select, insert')::int;
 
 select
     table_name,
     keys,
     change_id
-from ops.departed_rows
+from ops.changes
+where false;
+
+select
+    table_name,
+    keys
+from ops.captured_tables
 where false;

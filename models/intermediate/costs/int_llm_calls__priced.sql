@@ -28,7 +28,8 @@ priced as (
         output_prices.usd_per_million as output_price,
         coalesce(request_prices.usd_per_million, 0) as request_price
     from calls
-    left join models on calls.model_recorded = models.model_recorded
+    left join models
+        on calls.model_recorded = models.model_recorded and calls.called_on = models.usage_date
     {{ price_join("input") }}
     {{ price_join("cached_input") }}
     {{ price_join("cache_write") }}

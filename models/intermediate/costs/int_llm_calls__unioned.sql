@@ -60,15 +60,11 @@ message_calls as (
 
 -- Agent and job spans repeat their children's tokens, so one level counts: LLM spans where the trace
 -- has any with tokens, else agent spans.
-raaf_levels as (
-    select
-        trace_id,
-        case when bool_or(kind = 'llm') then 'llm' else 'agent' end as kind
-    from raaf_spans
+raaf_spans_with_tokens as (
+    select * from raaf_spans
     where
         kind in ('llm', 'agent')
         and num_nonnulls(input_tokens, output_tokens, total_tokens) > 0
-    group by trace_id
 ),
 
 raaf_calls as (
@@ -86,10 +82,13 @@ raaf_calls as (
         raaf_spans.output_tokens,
         {{ unsplit_tokens("raaf_spans") }} as unsplit_tokens,
         null::numeric as reported_cost_usd
-    from raaf_spans
-    inner join raaf_levels
-        on raaf_spans.trace_id = raaf_levels.trace_id and raaf_spans.kind = raaf_levels.kind
-    where num_nonnulls(raaf_spans.input_tokens, raaf_spans.output_tokens, raaf_spans.total_tokens) > 0
+    from raaf_spans_with_tokens as raaf_spans
+    where
+        raaf_spans.kind = 'llm'
+        or not exists (
+            select from raaf_spans_with_tokens as llm_spans
+            where llm_spans.trace_id = raaf_spans.trace_id and llm_spans.kind = 'llm'
+        )
 ),
 
 chat_calls as (

@@ -1,24 +1,40 @@
--- One row per use of a pattern in a run.
+-- One row per use of a pattern, with the run it was used in.
+{{ config(
+    materialized="incremental",
+    period="used_date",
+    publishes="pattern_id, used_date as day",
+    indexes=[
+        {"columns": ["pattern_use_id"], "unique": true},
+        {"columns": ["used_date"]},
+        {"columns": ["pattern_id"]},
+        {"columns": ["run_id", "source_system"]},
+    ],
+) }}
+
+{{ dirtied_by([ref("agent_runs")], days_of_pattern_uses(this)) }}
+
 with pattern_uses as (
-    select * from {{ ref("stg_traceability__pattern_usage_log") }}
+    select
+        *,
+        case when trace_id is null then 'observability' else 'traceability' end as source_system
+    from {{ ref("stg_traceability__pattern_usage_log") }}
+    where {{ in_dirty("used_at") }}
 ),
 
 runs as (
-    select * from {{ ref("int_runs__unioned") }}
+    select * from {{ ref("agent_runs") }}
 )
 
 select
     pattern_uses.pattern_use_id,
     pattern_uses.pattern_id,
+    pattern_uses.source_system,
     pattern_uses.run_id,
-    runs.source_system,
-    runs.agent_key,
-    runs.domain,
+    runs.agent_domain_key,
+    runs.is_success as is_run_success,
     pattern_uses.used_at,
+    (pattern_uses.used_at at time zone 'UTC')::date as used_date,
     coalesce(pattern_uses.is_success, runs.is_success) as is_success
 from pattern_uses
 left join runs
-    on
-        pattern_uses.run_id = runs.run_id
-        and runs.source_system
-        = case when pattern_uses.trace_id is null then 'observability' else 'traceability' end
+    on pattern_uses.run_id = runs.run_id and pattern_uses.source_system = runs.source_system

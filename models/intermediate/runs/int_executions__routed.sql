@@ -5,14 +5,6 @@ with executions as (
 
 routing_decisions as (
     select * from {{ ref("stg_traceability__agent_routing_decisions") }}
-),
-
-last_routing_decisions as (
-    select distinct on (trace_id)
-        trace_id,
-        agent_name
-    from routing_decisions
-    order by trace_id asc, routed_at desc, routing_decision_id asc
 )
 
 select
@@ -24,4 +16,10 @@ select
     executions.started_at
 from executions
 left join executions as roots on executions.root_id = roots.correlation_id
-left join last_routing_decisions on executions.trace_id = last_routing_decisions.trace_id
+left join lateral (
+    select routing_decisions.agent_name
+    from routing_decisions
+    where routing_decisions.trace_id = executions.trace_id
+    order by routing_decisions.routed_at desc, routing_decisions.routing_decision_id asc
+    limit 1
+) as last_routing_decisions on true

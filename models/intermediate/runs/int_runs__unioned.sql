@@ -19,10 +19,6 @@ agents as (
     select * from {{ ref("stg_agentic__agents") }}
 ),
 
-decisions as (
-    select * from {{ ref("stg_agentic__agent_decisions") }}
-),
-
 raaf_traces as (
     select * from {{ ref("stg_raaf__traces") }}
 ),
@@ -43,15 +39,6 @@ agent_mapping as (
     select * from {{ ref("agent_mapping") }}
 ),
 
-verdicts as (
-    select
-        loaded_run_id as run_id,
-        bool_and(outcome = 1) as is_success
-    from decisions
-    where loaded_run_id is not null
-    group by loaded_run_id
-),
-
 observed_runs as (
     select
         traces.run_id,
@@ -69,7 +56,7 @@ observed_runs as (
         traces.ended_at,
         traces.duration_recorded_ms,
         traces.status,
-        verdicts.is_success,
+        null::boolean as is_success,
         traces.reward,
         traces.input_tokens,
         traces.cached_input_tokens,
@@ -80,7 +67,6 @@ observed_runs as (
         traces.fees_usd,
         traces.error_type
     from traces
-    left join verdicts on traces.run_id = verdicts.run_id
 ),
 
 traced_runs as (
@@ -147,27 +133,6 @@ session_runs as (
     where sessions.loaded_run_id is null
 ),
 
--- The outermost agent speaks for the run.
-outer_raaf_agents as (
-    select distinct on (trace_id)
-        trace_id,
-        agent_name,
-        agent_version,
-        model_recorded
-    from raaf_spans
-    where kind = 'agent'
-    order by trace_id asc, parent_id is not null asc, started_at asc, span_id asc
-),
-
-raaf_fees as (
-    select
-        trace_id,
-        sum(fee_usd) as fees_usd,
-        max(ended_at) as ended_at
-    from raaf_spans
-    group by trace_id
-),
-
 raaf_runs as (
     select
         raaf_traces.trace_id as run_id,
@@ -199,8 +164,25 @@ raaf_runs as (
         raaf_fees.fees_usd,
         case when raaf_traces.status = 'failed' then 'unclassified' end as error_type
     from raaf_traces
-    left join outer_raaf_agents on raaf_traces.trace_id = outer_raaf_agents.trace_id
-    left join raaf_fees on raaf_traces.trace_id = raaf_fees.trace_id
+    -- The outermost agent speaks for the run.
+    left join lateral (
+        select
+            raaf_spans.agent_name,
+            raaf_spans.agent_version,
+            raaf_spans.model_recorded
+        from raaf_spans
+        where raaf_spans.trace_id = raaf_traces.trace_id and raaf_spans.kind = 'agent'
+        order by
+            raaf_spans.parent_id is not null asc, raaf_spans.started_at asc, raaf_spans.span_id asc
+        limit 1
+    ) as outer_raaf_agents on true
+    left join lateral (
+        select
+            sum(raaf_spans.fee_usd) as fees_usd,
+            max(raaf_spans.ended_at) as ended_at
+        from raaf_spans
+        where raaf_spans.trace_id = raaf_traces.trace_id
+    ) as raaf_fees on true
 ),
 
 chat_runs as (

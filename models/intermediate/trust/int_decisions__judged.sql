@@ -1,14 +1,10 @@
 -- One row per decision that a person or an evaluator judged.
 with decisions as (
-    select * from {{ ref("stg_agentic__agent_decisions") }}
-),
-
-sessions as (
-    select * from {{ ref("stg_agentic__agent_sessions") }}
+    select * from {{ ref("int_decisions__recorded") }}
 ),
 
 runs as (
-    select * from {{ ref("int_runs__unioned") }}
+    select * from {{ ref("agent_runs") }}
 )
 
 select
@@ -21,15 +17,12 @@ select
     runs.agent_version,
     runs.model_recorded,
     runs.domain,
+    runs.agent_domain_key,
     decisions.decision_type,
     decisions.confidence_score,
     decisions.outcome,
     decisions.decided_at
 from decisions
-inner join sessions on decisions.session_id = sessions.session_id
 inner join runs
-    on
-        sessions.run_id = runs.run_id
-        and runs.source_system
-        = case when sessions.loaded_run_id is null then 'agentic' else 'observability' end
+    on decisions.source_system = runs.source_system and decisions.run_id = runs.run_id
 where decisions.outcome is not null

@@ -1,101 +1,161 @@
 -- One row per usage_date, source_system, tenant, workflow, domain, agent, user, model and payer.
+{{ config(
+    materialized="incremental",
+    period="usage_date",
+    indexes=[{"columns": ["cost_daily_key"], "unique": true}, {"columns": ["usage_date"]}],
+) }}
+
+{{ dirtied_by([ref("agent_runs")], days_of_run_activity(ref("int_runs__daily_activity"))) }}
+
 with runs as (
-    select * from {{ ref("int_runs__unioned") }}
+    select * from {{ ref("agent_runs") }}
 ),
 
-calls as (
-    select * from {{ ref("int_llm_calls__priced") }}
-),
-
-totals as (
-    select * from {{ ref("int_runs__recorded_in_total") }}
-),
-
-models as (
-    select * from {{ ref("int_models__matched") }}
-),
-
-pseudonym_salt as (
-    select * from {{ source("ops", "pseudonym_salt") }}
+activities as (
+    select * from {{ ref("int_runs__daily_activity") }}
+    where {{ in_dirty_days("activity_date") }}
 ),
 
 usages as (
     select
-        (called_at at time zone 'UTC')::date as usage_date,
+        activities.activity_date as usage_date,
+        runs.source_system,
+        runs.tenant_key,
+        runs.workflow,
+        runs.domain,
+        runs.agent_key,
+        runs.user_key,
+        activities.provider,
+        activities.model,
+        activities.model_recorded,
+        activities.payer,
+        runs.run_id,
+        activities.llm_calls,
+        activities.input_tokens,
+        activities.cached_input_tokens,
+        activities.output_tokens,
+        activities.unsplit_tokens,
+        activities.reported_cost_usd,
+        activities.computed_cost_usd,
+        activities.cost_usd,
+        activities.calls_reported,
+        activities.calls_computed,
+        activities.calls_unpriced
+    from activities
+    inner join runs
+        on activities.run_id = runs.run_id and activities.source_system = runs.source_system
+    where activities.payer is not null
+),
+
+-- Runs that their source recorded only in total count on the day they started.
+totals as (
+    select
+        runs.*,
+        models.provider
+    from runs
+    left join {{ ref("int_models__matched") }} as models
+        on
+            runs.model_recorded = models.model_recorded
+            and coalesce(runs.run_date, '-infinity') = coalesce(models.usage_date, '-infinity')
+    where runs.llm_calls is null and {{ in_dirty_days("runs.run_date") }}
+),
+
+all_usages as (
+    select * from usages
+    union all
+    select
+        run_date as usage_date,
         source_system,
-        run_id,
-        payer,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        user_key,
+        provider,
+        model,
         model_recorded,
-        1 as llm_calls,
+        'agent' as payer,
+        run_id,
+        0 as llm_calls,
         input_tokens,
         cached_input_tokens,
         output_tokens,
         unsplit_tokens,
-        reported_cost_usd,
-        computed_cost_usd,
-        cost_usd
-    from calls
+        agent_cost_usd as reported_cost_usd,
+        null as computed_cost_usd,
+        agent_cost_usd as cost_usd,
+        0 as calls_reported,
+        0 as calls_computed,
+        0 as calls_unpriced
+    from totals
+    where num_nonnulls(agent_cost_usd, input_tokens, output_tokens, unsplit_tokens) > 0
     union all
     select
-        (runs.started_at at time zone 'UTC')::date as usage_date,
-        totals.source_system,
-        totals.run_id,
-        totals.payer,
-        totals.model_recorded,
+        run_date as usage_date,
+        source_system,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        user_key,
+        null as provider,
+        null as model,
+        null as model_recorded,
+        'counterpart' as payer,
+        run_id,
         0 as llm_calls,
-        totals.input_tokens,
-        totals.cached_input_tokens,
-        totals.output_tokens,
-        totals.unsplit_tokens,
-        totals.reported_cost_usd,
+        null as input_tokens,
+        null as cached_input_tokens,
+        null as output_tokens,
+        null as unsplit_tokens,
+        counterpart_cost_usd as reported_cost_usd,
         null as computed_cost_usd,
-        totals.reported_cost_usd as cost_usd
+        counterpart_cost_usd as cost_usd,
+        0 as calls_reported,
+        0 as calls_computed,
+        0 as calls_unpriced
     from totals
-    inner join runs on totals.source_system = runs.source_system and totals.run_id = runs.run_id
+    where counterpart_cost_usd is not null
 ),
 
 daily as (
     select
-        usages.usage_date,
-        usages.source_system,
-        runs.tenant_key,
-        runs.workflow,
-        runs.domain,
-        runs.agent_key,
-        runs.user_id,
-        models.provider,
-        models.model,
-        usages.model_recorded,
-        usages.payer,
-        count(distinct usages.run_id) as runs,
-        sum(usages.llm_calls) as llm_calls,
-        sum(usages.input_tokens)::bigint as input_tokens,
-        sum(usages.cached_input_tokens)::bigint as cached_input_tokens,
-        sum(usages.output_tokens)::bigint as output_tokens,
-        sum(usages.unsplit_tokens)::bigint as unsplit_tokens,
-        sum(usages.reported_cost_usd) as reported_cost_usd,
-        sum(usages.computed_cost_usd) as computed_cost_usd,
-        sum(usages.cost_usd) as cost_usd,
-        sum(usages.llm_calls) filter (where usages.reported_cost_usd is not null) as calls_reported,
-        sum(usages.llm_calls) filter (
-            where usages.reported_cost_usd is null and usages.cost_usd is not null
-        ) as calls_computed,
-        sum(usages.llm_calls) filter (where usages.cost_usd is null) as calls_unpriced
-    from usages
-    inner join runs on usages.source_system = runs.source_system and usages.run_id = runs.run_id
-    left join models on usages.model_recorded = models.model_recorded
+        usage_date,
+        source_system,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        user_key,
+        provider,
+        model,
+        model_recorded,
+        payer,
+        count(distinct run_id) as runs,
+        sum(llm_calls)::bigint as llm_calls,
+        sum(input_tokens)::bigint as input_tokens,
+        sum(cached_input_tokens)::bigint as cached_input_tokens,
+        sum(output_tokens)::bigint as output_tokens,
+        sum(unsplit_tokens)::bigint as unsplit_tokens,
+        sum(reported_cost_usd) as reported_cost_usd,
+        sum(computed_cost_usd) as computed_cost_usd,
+        sum(cost_usd) as cost_usd,
+        sum(calls_reported)::bigint as calls_reported,
+        sum(calls_computed)::bigint as calls_computed,
+        sum(calls_unpriced)::bigint as calls_unpriced
+    from all_usages
     group by
-        usages.usage_date,
-        usages.source_system,
-        runs.tenant_key,
-        runs.workflow,
-        runs.domain,
-        runs.agent_key,
-        runs.user_id,
-        models.provider,
-        models.model,
-        usages.model_recorded,
-        usages.payer
+        usage_date,
+        source_system,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        user_key,
+        provider,
+        model,
+        model_recorded,
+        payer
 )
 
 select
@@ -106,10 +166,9 @@ select
         "daily.workflow",
         "daily.domain",
         "daily.agent_key",
-        "daily.user_id",
+        "daily.user_key",
         "daily.model_recorded",
         "daily.payer",
-        "pseudonym_salt.salt",
     ]) }} as cost_daily_key,
     daily.usage_date,
     daily.source_system,
@@ -117,7 +176,7 @@ select
     daily.workflow,
     daily.domain,
     daily.agent_key,
-    {{ pseudonym("daily.user_id") }} as user_key,
+    daily.user_key,
     daily.provider,
     daily.model,
     daily.model_recorded,
@@ -131,8 +190,7 @@ select
     daily.reported_cost_usd,
     daily.computed_cost_usd,
     daily.cost_usd,
-    coalesce(daily.calls_reported, 0) as calls_reported,
-    coalesce(daily.calls_computed, 0) as calls_computed,
-    coalesce(daily.calls_unpriced, 0) as calls_unpriced
+    daily.calls_reported,
+    daily.calls_computed,
+    daily.calls_unpriced
 from daily
-cross join pseudonym_salt

@@ -1,67 +1,35 @@
 -- One row per pattern.
+{{ config(
+    materialized="incremental",
+    indexes=[{"columns": ["pattern_effectiveness_key"], "unique": true}],
+) }}
+
 with patterns as (
     select * from {{ ref("stg_traceability__success_patterns") }}
 ),
 
-pattern_uses as (
-    select * from {{ ref("int_pattern_uses__resolved") }}
+-- What the same agent does in the same domain, with the pattern and over all its runs.
+strata as (
+    select * from {{ ref("int_patterns__strata") }}
 ),
 
-runs as (
-    select * from {{ ref("int_runs__unioned") }}
-),
-
-judged_runs as (
-    select * from runs
-    where is_success is not null
+agent_totals as (
+    select
+        agent_domain_key,
+        runs,
+        successes
+    from {{ ref("task_reliability") }}
+    where k = 1
 ),
 
 use_counts as (
     select
         pattern_id,
-        count(*) as uses,
-        count(is_success) as judged_uses,
-        count(*) filter (where is_success) as successes
-    from pattern_uses
+        sum(uses)::bigint as uses,
+        sum(judged_uses)::bigint as judged_uses,
+        sum(successes)::bigint as successes
+    from strata
     group by pattern_id
-),
-
--- A run that used a pattern more than once is one run.
-runs_with_pattern as (
-    select distinct
-        pattern_uses.pattern_id,
-        judged_runs.source_system,
-        judged_runs.run_id,
-        judged_runs.agent_key,
-        judged_runs.domain,
-        judged_runs.is_success
-    from pattern_uses
-    inner join judged_runs
-        on
-            pattern_uses.source_system = judged_runs.source_system
-            and pattern_uses.run_id = judged_runs.run_id
-),
-
--- What the same agent does in the same domain, with the pattern and over all its runs.
-strata as (
-    select
-        pattern_id,
-        agent_key,
-        domain,
-        count(*) as runs,
-        count(*) filter (where is_success) as successes
-    from runs_with_pattern
-    group by pattern_id, agent_key, domain
-),
-
-agent_totals as (
-    select
-        agent_key,
-        domain,
-        count(*) as runs,
-        count(*) filter (where is_success) as successes
-    from judged_runs
-    group by agent_key, domain
 ),
 
 -- An agent without another run in the domain says nothing about a difference.
@@ -69,14 +37,14 @@ compared as (
     select
         strata.pattern_id,
         strata.runs,
-        strata.successes,
+        strata.run_successes as successes,
         agent_totals.runs - strata.runs as other_runs,
-        agent_totals.successes - strata.successes as other_successes
+        agent_totals.successes - strata.run_successes as other_successes
     from strata
     inner join agent_totals
         on
-            strata.agent_key = agent_totals.agent_key
-            and strata.domain is not distinct from agent_totals.domain
+            strata.agent_domain_key = agent_totals.agent_domain_key
+            and strata.runs > 0
             and strata.runs < agent_totals.runs
 ),
 
@@ -160,4 +128,4 @@ select
         else 'watch'
     end as verdict
 from patterns
-left join uplifted on patterns.pattern_id = uplifted.pattern_id
+left join uplifted on patterns.pattern_id::text = uplifted.pattern_id

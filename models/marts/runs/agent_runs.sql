@@ -1,22 +1,33 @@
 -- One row per agent run, however many raw tables it went to.
+{{ config(
+    materialized="incremental",
+    period="run_date",
+    publishes="source_system, run_id, agent_domain_key, run_date as day",
+    indexes=[
+        {"columns": ["agent_runs_key"], "unique": true},
+        {"columns": ["run_date"]},
+        {"columns": ["run_id", "source_system"], "unique": true},
+        {"columns": ["agent_domain_key"]},
+    ],
+) }}
+
+{{ dirtied_by([ref("int_runs__daily_activity"), ref("int_decisions__recorded")], days_of_runs(this)) }}
+{{ dirtied_by(["agentic.agents"], days_of_agentic_sessions()) }}
+{{ dirtied_by(["chat.agents"], days_of_chat_sessions()) }}
+{{ dirtied_by(["raaf.raaf_tracing_spans"], days_of_raaf_traces()) }}
+{{ dirtied_by(["traceability.agent_routing_decisions"], days_of_executions()) }}
+
 with runs as (
     select * from {{ ref("int_runs__unioned") }}
+    where {{ in_dirty("started_at") }}
 ),
 
-calls as (
-    select * from {{ ref("int_llm_calls__priced") }}
+activities as (
+    select * from {{ ref("int_runs__daily_activity") }}
 ),
 
-totals as (
-    select * from {{ ref("int_runs__recorded_in_total") }}
-),
-
-tool_calls as (
-    select * from {{ ref("int_tool_calls__unioned") }}
-),
-
-messages as (
-    select * from {{ ref("int_messages__unioned") }}
+decisions as (
+    select * from {{ ref("int_decisions__recorded") }}
 ),
 
 models as (
@@ -27,90 +38,126 @@ pseudonym_salt as (
     select * from {{ source("ops", "pseudonym_salt") }}
 ),
 
-calls_per_run as (
+activity_per_run as (
     select
-        source_system,
-        run_id,
-        count(*) as llm_calls,
-        sum(input_tokens) as input_tokens,
-        sum(cached_input_tokens) as cached_input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(unsplit_tokens) as unsplit_tokens,
-        sum(cost_usd) filter (where payer = 'agent') as agent_cost_usd,
-        sum(cost_usd) filter (where payer = 'counterpart') as counterpart_cost_usd
-    from calls
-    group by source_system, run_id
+        runs.source_system,
+        runs.run_id,
+        sum(activities.llm_calls) as llm_calls,
+        sum(activities.input_tokens) as input_tokens,
+        sum(activities.cached_input_tokens) as cached_input_tokens,
+        sum(activities.output_tokens) as output_tokens,
+        sum(activities.unsplit_tokens) as unsplit_tokens,
+        sum(activities.cost_usd) filter (where activities.payer = 'agent') as agent_cost_usd,
+        sum(activities.cost_usd) filter (where activities.payer = 'counterpart')
+            as counterpart_cost_usd,
+        sum(activities.tool_calls) as tool_calls,
+        sum(activities.tool_errors) as tool_errors,
+        sum(activities.messages) as messages
+    from runs
+    inner join activities
+        on runs.run_id = activities.run_id and runs.source_system = activities.source_system
+    group by runs.source_system, runs.run_id
 ),
 
-totals_per_run as (
+verdicts as (
     select
-        source_system,
-        run_id,
-        sum(input_tokens) as input_tokens,
-        sum(cached_input_tokens) as cached_input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(unsplit_tokens) as unsplit_tokens,
-        sum(reported_cost_usd) filter (where payer = 'agent') as agent_cost_usd,
-        sum(reported_cost_usd) filter (where payer = 'counterpart') as counterpart_cost_usd
-    from totals
-    group by source_system, run_id
-),
-
-tool_calls_per_run as (
-    select
-        source_system,
-        run_id,
-        count(*) filter (where not is_call_missing) as tool_calls,
-        count(*) filter (where is_error) as tool_errors
-    from tool_calls
-    group by source_system, run_id
-),
-
-messages_per_run as (
-    select
-        source_system,
-        run_id,
-        count(*) as messages
-    from messages
-    group by source_system, run_id
+        runs.source_system,
+        runs.run_id,
+        bool_and(decisions.outcome = 1) as is_success
+    from runs
+    inner join decisions
+        on runs.run_id = decisions.run_id and runs.source_system = decisions.source_system
+    where decisions.is_evaluation
+    group by runs.source_system, runs.run_id
 ),
 
 measured as (
     select
-        runs.*,
+        runs.run_id,
+        runs.source_system,
+        runs.tenant_key,
+        runs.agent_key,
+        runs.agent_name,
+        runs.agent_version,
         models.model,
-        totals_per_run.run_id is not null as is_recorded_in_total,
-        totals_per_run.run_id is null
-        or messages_per_run.run_id is not null
-        or tool_calls_per_run.run_id is not null as has_steps,
-        calls_per_run.llm_calls,
-        tool_calls_per_run.tool_calls,
-        tool_calls_per_run.tool_errors,
-        messages_per_run.messages,
-        coalesce(calls_per_run.input_tokens, totals_per_run.input_tokens) as run_input_tokens,
-        coalesce(calls_per_run.cached_input_tokens, totals_per_run.cached_input_tokens)
-            as run_cached_input_tokens,
-        coalesce(calls_per_run.output_tokens, totals_per_run.output_tokens) as run_output_tokens,
-        coalesce(calls_per_run.unsplit_tokens, totals_per_run.unsplit_tokens) as run_unsplit_tokens,
-        coalesce(calls_per_run.agent_cost_usd, totals_per_run.agent_cost_usd) as agent_cost_usd,
-        coalesce(calls_per_run.counterpart_cost_usd, totals_per_run.counterpart_cost_usd)
-            as counterpart_cost_usd,
-        {{ pseudonym("runs.user_id") }} as user_key
+        runs.model_recorded,
+        runs.workflow,
+        runs.domain,
+        {{ surrogate_key(["runs.agent_key", "runs.domain"]) }} as agent_domain_key,
+        runs.task_id,
+        runs.trial,
+        {{ pseudonym("runs.user_id") }} as user_key,
+        (runs.started_at at time zone 'UTC')::date as run_date,
+        runs.started_at,
+        runs.ended_at,
+        runs.duration_ms,
+        runs.status,
+        coalesce(runs.is_success, verdicts.is_success) as is_success,
+        runs.reward,
+        runs.agent_cost_recorded_usd,
+        runs.counterpart_cost_recorded_usd,
+        runs.fees_usd,
+        runs.error_type,
+        runs.input_tokens as total_input_tokens,
+        runs.cached_input_tokens as total_cached_input_tokens,
+        runs.output_tokens as total_output_tokens,
+        runs.unsplit_tokens as total_unsplit_tokens,
+        activity_per_run.llm_calls,
+        activity_per_run.input_tokens,
+        activity_per_run.cached_input_tokens,
+        activity_per_run.output_tokens,
+        activity_per_run.unsplit_tokens,
+        activity_per_run.agent_cost_usd,
+        activity_per_run.counterpart_cost_usd,
+        activity_per_run.tool_calls,
+        activity_per_run.tool_errors,
+        activity_per_run.messages,
+        activity_per_run.llm_calls is null
+        and num_nonnulls(
+            runs.agent_cost_recorded_usd,
+            runs.input_tokens,
+            runs.output_tokens,
+            runs.unsplit_tokens
+        ) > 0 as is_agent_in_total,
+        activity_per_run.llm_calls is null and runs.counterpart_cost_recorded_usd is not null
+            as is_counterpart_in_total
     from runs
     cross join pseudonym_salt
-    left join calls_per_run
-        on runs.source_system = calls_per_run.source_system and runs.run_id = calls_per_run.run_id
-    left join totals_per_run
-        on runs.source_system = totals_per_run.source_system and runs.run_id = totals_per_run.run_id
-    left join tool_calls_per_run
+    left join activity_per_run
         on
-            runs.source_system = tool_calls_per_run.source_system
-            and runs.run_id = tool_calls_per_run.run_id
-    left join messages_per_run
+            runs.source_system = activity_per_run.source_system
+            and runs.run_id = activity_per_run.run_id
+    left join verdicts
+        on runs.source_system = verdicts.source_system and runs.run_id = verdicts.run_id
+    left join models
         on
-            runs.source_system = messages_per_run.source_system
-            and runs.run_id = messages_per_run.run_id
-    left join models on runs.model_recorded = models.model_recorded
+            runs.model_recorded = models.model_recorded
+            and coalesce((runs.started_at at time zone 'UTC')::date, '-infinity')
+            = coalesce(models.usage_date, '-infinity')
+),
+
+totalled as (
+    select
+        *,
+        is_agent_in_total or is_counterpart_in_total as is_recorded_in_total,
+        not (is_agent_in_total or is_counterpart_in_total)
+        or num_nonnulls(messages, tool_calls) > 0 as has_steps,
+        case when is_agent_in_total then total_input_tokens else input_tokens end
+            as run_input_tokens,
+        case when is_agent_in_total then total_cached_input_tokens else cached_input_tokens end
+            as run_cached_input_tokens,
+        case when is_agent_in_total then total_output_tokens else output_tokens end
+            as run_output_tokens,
+        case when is_agent_in_total then total_unsplit_tokens else unsplit_tokens end
+            as run_unsplit_tokens,
+        -- Fees are part of the recorded total and stand in a column of their own.
+        case
+            when is_agent_in_total then agent_cost_recorded_usd - coalesce(fees_usd, 0)
+            else agent_cost_usd
+        end as run_agent_cost_usd,
+        case when is_counterpart_in_total then counterpart_cost_recorded_usd else counterpart_cost_usd end
+            as run_counterpart_cost_usd
+    from measured
 )
 
 select
@@ -125,9 +172,11 @@ select
     model_recorded,
     workflow,
     domain,
+    agent_domain_key,
     task_id,
     trial,
     user_key,
+    run_date,
     started_at,
     ended_at,
     duration_ms,
@@ -135,24 +184,24 @@ select
     is_success,
     reward,
     -- A source that recorded no calls but a total knows how much, not how often.
-    case when not is_recorded_in_total then coalesce(llm_calls, 0) end as llm_calls,
-    case when has_steps then coalesce(tool_calls, 0) end as tool_calls,
-    case when has_steps then coalesce(tool_errors, 0) end as tool_errors,
-    case when has_steps then coalesce(messages, 0) end as messages,
+    case when not is_recorded_in_total then coalesce(llm_calls, 0)::bigint end as llm_calls,
+    case when has_steps then coalesce(tool_calls, 0)::bigint end as tool_calls,
+    case when has_steps then coalesce(tool_errors, 0)::bigint end as tool_errors,
+    case when has_steps then coalesce(messages, 0)::bigint end as messages,
     run_input_tokens::bigint as input_tokens,
     run_cached_input_tokens::bigint as cached_input_tokens,
     run_output_tokens::bigint as output_tokens,
     run_unsplit_tokens::bigint as unsplit_tokens,
-    agent_cost_usd,
-    counterpart_cost_usd,
+    run_agent_cost_usd as agent_cost_usd,
+    run_counterpart_cost_usd as counterpart_cost_usd,
     agent_cost_recorded_usd,
     fees_usd,
     case
-        when num_nonnulls(agent_cost_usd, counterpart_cost_usd, fees_usd) > 0
+        when num_nonnulls(run_agent_cost_usd, run_counterpart_cost_usd, fees_usd) > 0
             then
-                coalesce(agent_cost_usd, 0)
-                + coalesce(counterpart_cost_usd, 0)
+                coalesce(run_agent_cost_usd, 0)
+                + coalesce(run_counterpart_cost_usd, 0)
                 + coalesce(fees_usd, 0)
     end as cost_usd,
     error_type
-from measured
+from totalled

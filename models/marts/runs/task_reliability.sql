@@ -1,6 +1,18 @@
 -- One row per agent_key, domain and k: the chance that k independent trials of a task all succeed.
+{{ config(
+    materialized="incremental",
+    key="agent_domain_key",
+    indexes=[
+        {"columns": ["task_reliability_key"], "unique": true},
+        {"columns": ["agent_domain_key"]},
+    ],
+) }}
+
+{{ dirtied_by([ref("agent_runs")], "select keys ->> 'agent_domain_key' from changes") }}
+
 with runs as (
-    select * from {{ ref("int_runs__unioned") }}
+    select * from {{ ref("agent_runs") }}
+    where {{ in_dirty("agent_domain_key") }}
 ),
 
 trial_counts as (
@@ -16,13 +28,14 @@ agents as (
     select
         agent_key,
         domain,
+        agent_domain_key,
         max(agent_name) as agent_name,
         max(agent_version) as agent_version,
         max(model_recorded) as model_recorded,
         count(*) as runs,
         count(*) filter (where is_success) as successes
     from judged_runs
-    group by agent_key, domain
+    group by agent_key, domain, agent_domain_key
 ),
 
 tasks as (
@@ -68,6 +81,7 @@ select
         as task_reliability_key,
     agents.agent_key,
     agents.domain,
+    agents.agent_domain_key,
     trial_counts.k,
     agents.agent_name,
     agents.agent_version,

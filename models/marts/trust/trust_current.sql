@@ -1,6 +1,16 @@
 -- One row per agent_key and domain: the newest row of trust_progression.
+{{ config(
+    materialized="incremental",
+    key="agent_domain_key",
+    indexes=[
+        {"columns": ["trust_current_key"], "unique": true},
+        {"columns": ["agent_domain_key"], "unique": true},
+    ],
+) }}
+
 with progression as (
     select * from {{ ref("trust_progression") }}
+    where {{ in_dirty("agent_domain_key") }}
 ),
 
 trust_levels as (
@@ -28,6 +38,7 @@ select
     {{ surrogate_key(["dated.agent_key", "dated.domain"]) }} as trust_current_key,
     dated.agent_key,
     dated.domain,
+    dated.agent_domain_key,
     dated.as_of_date,
     dated.decisions,
     dated.successes,

@@ -1,6 +1,19 @@
 -- One row per agent_key, domain and as_of_date on which a decision was judged.
+{{ config(
+    materialized="incremental",
+    key="agent_domain_key",
+    indexes=[
+        {"columns": ["trust_progression_key"], "unique": true},
+        {"columns": ["agent_domain_key", "as_of_date"]},
+    ],
+) }}
+
+{{ dirtied_by([ref("agent_runs")], "select keys ->> 'agent_domain_key' from changes") }}
+{{ dirtied_by([ref("int_decisions__recorded")], keys_of_runs(ref("agent_runs"))) }}
+
 with decisions as (
     select * from {{ ref("int_decisions__judged") }}
+    where {{ in_dirty("agent_domain_key") }}
 ),
 
 trust_levels as (
@@ -11,17 +24,19 @@ daily as (
     select
         agent_key,
         domain,
+        agent_domain_key,
         (decided_at at time zone 'UTC')::date as as_of_date,
         count(*) as decisions,
         sum(outcome) as successes
     from decisions
-    group by agent_key, domain, (decided_at at time zone 'UTC')::date
+    group by agent_key, domain, agent_domain_key, (decided_at at time zone 'UTC')::date
 ),
 
 cumulated as (
     select
         agent_key,
         domain,
+        agent_domain_key,
         as_of_date,
         (sum(decisions) over progress)::bigint as decisions,
         (sum(successes) over progress)::bigint as successes
@@ -42,6 +57,7 @@ levelled as (
     select
         bounded.agent_key,
         bounded.domain,
+        bounded.agent_domain_key,
         bounded.as_of_date,
         bounded.decisions,
         bounded.successes,
@@ -57,6 +73,7 @@ levelled as (
     group by
         bounded.agent_key,
         bounded.domain,
+        bounded.agent_domain_key,
         bounded.as_of_date,
         bounded.decisions,
         bounded.successes,
@@ -70,6 +87,7 @@ select
         as trust_progression_key,
     agent_key,
     domain,
+    agent_domain_key,
     as_of_date,
     decisions,
     successes,

@@ -1,0 +1,726 @@
+-- The refresh: what has changed since a model last looked, and the replacement of exactly that. It
+-- goes by transaction snapshots and by no clock: a transaction that was open while a model was
+-- refreshed is unseen by it, whatever times its rows carry, and counts the next time.
+
+set local role agentbooks_owner;
+
+create schema sealed;
+comment on schema sealed is
+'Rows of the marts'' periods as they were sealed, a table per mart. Rows are added and never altered.';
+grant usage, create on schema sealed to agentbooks_refresher;
+grant usage on schema sealed to agentbooks_retention;
+
+create table ops.collections (
+    is_only_row boolean not null primary key default true check (is_only_row),
+    seen pg_snapshot not null,
+    server text not null
+);
+
+comment on table ops.collections is 'One row: how far ops.collect_changes has looked.';
+comment on column ops.collections.is_only_row is 'Always true: it keeps the table at one row.';
+comment on column ops.collections.seen is 'Raw rows of transactions that this snapshot saw are collected.';
+comment on column ops.collections.server is
+'ops.server_identity at that time: on another server the numbers of transactions mean nothing.';
+
+create table ops.content_hashes (
+    table_name text not null primary key,
+    content_hash numeric not null
+);
+
+comment on table ops.content_hashes is
+'One row per small table that is followed by its whole content: seeds, which dbt loads anew each time.';
+comment on column ops.content_hashes.table_name is 'Table, with its schema.';
+comment on column ops.content_hashes.content_hash is 'Sum over the hashes of its rows.';
+
+create table ops.refreshes (
+    target text not null primary key,
+    relation oid not null,
+    grain text not null check (grain in ('period', 'key', 'all')),
+    grain_column text check ((grain_column is null) = (grain = 'all')),
+    model_hash text not null,
+    seen pg_snapshot not null,
+    refreshed_at timestamptz not null default clock_timestamp()
+);
+
+comment on table ops.refreshes is
+'One row per refreshed table: what it has seen. A developer''s table is another target than production''s.';
+comment on column ops.refreshes.target is 'Table, with its schema.';
+comment on column ops.refreshes.relation is
+'Its oid then: a table that was dropped and made again has seen nothing.';
+comment on column ops.refreshes.grain is 'Whether periods or keys of it are replaced, or all of it is computed and compared.';
+comment on column ops.refreshes.grain_column is 'Its column with the period, a UTC day, or the key; null where all is computed.';
+comment on column ops.refreshes.model_hash is
+'Hash of the model''s SQL: another SQL dirties all that is open.';
+comment on column ops.refreshes.seen is 'Changes of transactions that this snapshot saw are counted.';
+comment on column ops.refreshes.refreshed_at is 'When it was last looked at.';
+
+create table ops.refreshed_periods (
+    target text not null,
+    period date not null,
+    state text not null default 'open' check (state in ('open', 'sealed', 'frozen')),
+    rows_before bigint not null check (rows_before >= 0),
+    rows_after bigint not null check (rows_after >= 0),
+    seen pg_snapshot not null,
+    model_hash text not null,
+    refreshed_at timestamptz not null default clock_timestamp(),
+    primary key (target, period)
+);
+
+comment on table ops.refreshed_periods is
+'The ledger: one row per table refreshed by period and UTC day. Written in the transaction that '
+'replaces the day''s rows.';
+comment on column ops.refreshed_periods.target is 'Table, with its schema.';
+comment on column ops.refreshed_periods.period is
+'UTC day; -infinity stands for rows without one.';
+comment on column ops.refreshed_periods.state is
+'open; sealed: its rows are copied to schema sealed, and a change opens it again; frozen: its raw rows '
+'are gone, and the sealed rows stand whatever changes.';
+comment on column ops.refreshed_periods.rows_before is 'Rows that the last refresh found of that day.';
+comment on column ops.refreshed_periods.rows_after is 'Rows that it left.';
+comment on column ops.refreshed_periods.seen is 'Snapshot of the last refresh.';
+comment on column ops.refreshed_periods.model_hash is 'Hash of the SQL that computed the rows.';
+comment on column ops.refreshed_periods.refreshed_at is 'When that was.';
+
+grant select, insert, update on ops.collections, ops.content_hashes to agentbooks_refresher;
+grant select, insert, update, delete on ops.refreshes, ops.refreshed_periods to agentbooks_refresher;
+grant select on ops.refreshes, ops.refreshed_periods to agentbooks_retention;
+
+create table ops.seals (
+    seal_number bigint not null generated always as identity primary key,
+    target text not null,
+    period date not null,
+    sealed_rows bigint not null check (sealed_rows >= 0),
+    checksum numeric not null,
+    model_hash text not null,
+    sealed_at timestamptz not null default clock_timestamp(),
+    unique (target, period, seal_number)
+);
+
+comment on table ops.seals is
+'One row per sealing of a day of a mart; the last one of a day holds. Rows are added and never altered.';
+comment on column ops.seals.seal_number is 'The sealed rows carry it.';
+comment on column ops.seals.target is 'Table, with its schema.';
+comment on column ops.seals.period is 'UTC day; -infinity stands for rows without one.';
+comment on column ops.seals.sealed_rows is 'How many rows the day had.';
+comment on column ops.seals.checksum is 'Sum over the hashes of the day''s rows.';
+comment on column ops.seals.model_hash is 'Hash of the SQL that computed them.';
+comment on column ops.seals.sealed_at is 'When.';
+
+grant select, insert on ops.seals to agentbooks_refresher;
+grant select on ops.seals to agentbooks_retention;
+
+create table ops.built_views (
+    view text not null primary key,
+    relation oid not null,
+    sql_hash text not null
+);
+
+comment on table ops.built_views is
+'One row per view that dbt has built: left alone until its SQL or description is another.';
+comment on column ops.built_views.view is 'View, with its schema.';
+comment on column ops.built_views.relation is 'Its oid then: a view that was dropped has to be built.';
+comment on column ops.built_views.sql_hash is 'Hash of its SQL and its description.';
+
+grant select, insert, update on ops.built_views to agentbooks_refresher;
+
+create function ops.server_identity() returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select c.system_identifier || '/' || d.oid
+    from pg_control_system() as c
+    cross join pg_database as d
+    where d.datname = current_database()
+);
+
+comment on function ops.server_identity() is
+'Server and database: another after dump and restore or pg_upgrade, the same after a failover.';
+
+create function ops.unseen_transactions(seen pg_snapshot, column_name text) returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return format(
+    '(%1$I >= %2$s or %1$I = any(%3$L))',
+    column_name,
+    pg_snapshot_xmax(seen),
+    array(select x::text::bigint from pg_snapshot_xip(seen) as x)::text
+);
+
+comment on function ops.unseen_transactions(pg_snapshot, text) is
+'Condition on a column of transaction numbers, as SQL: those that were not over in a snapshot. Written '
+'with its end and its open ones, so that an idle writer keeps nothing between dirty.';
+
+create function ops.collect_changes() returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    last_collection ops.collections;
+    seen_now pg_snapshot;
+    captured record;
+    found_rows bigint;
+    changes bigint := 0;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.collect_changes', 0));
+    select * into last_collection from ops.collections;
+    seen_now := pg_current_snapshot();
+
+    for captured in select * from ops.captured_tables order by table_name loop
+        if last_collection.server is distinct from ops.server_identity() then
+            insert into ops.changes (table_name, keys) values (captured.table_name, null);
+            found_rows := 1;
+        else
+            -- Not beyond what this server has numbered: restored rows carry another one's numbers.
+            execute format(
+                'insert into ops.changes (table_name, keys) '
+                'select %L, to_jsonb(k) from (select distinct %s from %s where %s and change_id < %s) as k',
+                captured.table_name,
+                captured.keys,
+                captured.table_name::regclass,
+                ops.unseen_transactions(last_collection.seen, 'change_id'),
+                pg_snapshot_xmax(pg_current_snapshot())
+            );
+            get diagnostics found_rows = row_count;
+        end if;
+        changes := changes + found_rows;
+    end loop;
+
+    insert into ops.collections (seen, server) values (seen_now, ops.server_identity())
+    on conflict (is_only_row) do update set seen = excluded.seen, server = excluded.server;
+    return changes;
+end
+$function$;
+
+comment on function ops.collect_changes() is
+'Writes the keys of raw rows that were inserted or updated since the last call into ops.changes; '
+'returns how many. The first call, or the first on another server, marks every table as a whole.';
+
+create function ops.note_content(noted regclass) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    name constant text := (
+        select n.nspname || '.' || c.relname
+        from pg_class as c
+        join pg_namespace as n on n.oid = c.relnamespace
+        where c.oid = noted
+    );
+    found_hash numeric;
+    known_hash numeric;
+begin
+    execute format('select coalesce(sum(hash_record_extended(t, 0)::numeric), 0) from %s as t', noted)
+    into found_hash;
+    select h.content_hash into known_hash from ops.content_hashes as h where h.table_name = name;
+
+    if found_hash is not distinct from known_hash then
+        return false;
+    end if;
+
+    insert into ops.changes (table_name, keys) values (name, null);
+    insert into ops.content_hashes (table_name, content_hash) values (name, found_hash)
+    on conflict (table_name) do update set content_hash = excluded.content_hash;
+    return true;
+end
+$function$;
+
+comment on function ops.note_content(regclass) is
+'Compares a small table with its content at the last call; marks it as changed, and returns true, '
+'where it differs.';
+
+create function ops.note_view(view text, sql_hash text) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into ops.built_views as b (view, relation, sql_hash)
+    values (note_view.view, to_regclass(note_view.view)::oid, note_view.sql_hash)
+    on conflict (view) do update set relation = excluded.relation, sql_hash = excluded.sql_hash;
+    insert into ops.changes (table_name, keys) values (note_view.view, null);
+end;
+
+comment on function ops.note_view(text, text) is
+'Keeps that a view was built anew, and marks it: all that stands on it is dirty.';
+
+create function ops.unseen_changes(refreshed text, inputs text[])
+returns table (table_name text, keys jsonb)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    last_seen pg_snapshot;
+begin
+    select r.seen into last_seen from ops.refreshes as r where r.target = refreshed;
+    return query execute format(
+        'select distinct c.table_name, c.keys from ops.changes as c where c.table_name = any($1) and %s',
+        case when last_seen is null then 'true' else ops.unseen_transactions(last_seen, 'change_id') end
+    ) using inputs;
+end
+$function$;
+
+comment on function ops.unseen_changes(text, text[]) is
+'Changes of a model''s inputs that its table has not seen.';
+
+create function ops.relation_name(relation regclass) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select n.nspname || '.' || c.relname
+    from pg_class as c
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    where c.oid = relation
+);
+
+comment on function ops.relation_name(regclass) is
+'Schema and name of a relation, whatever the search path.';
+
+create function ops.in_periods(column_sql text, days date[], is_date boolean) returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return (
+    select coalesce('(' || string_agg(
+        case
+            when r.first_day = '-infinity' then format('%s is null', column_sql)
+            when is_date then format('%s between %L and %L', column_sql, r.first_day, r.last_day)
+            else format(
+                '%1$s >= timestamptz %2$L and %1$s < timestamptz %3$L',
+                column_sql, r.first_day || ' 00:00+00', (r.last_day + 1) || ' 00:00+00'
+            )
+        end,
+        ' or ' order by r.first_day
+    ) || ')', 'false')
+    from (
+        -- Days in a row make one range.
+        select
+            min(i.day) as first_day,
+            max(i.day) as last_day
+        from (
+            select
+                d.day,
+                case
+                    when d.day > '-infinity'
+                        then d.day - (row_number() over (order by d.day))::int
+                end as island
+            from (select distinct unnest(days) as day) as d
+        ) as i
+        group by i.island
+    ) as r
+);
+
+comment on function ops.in_periods(text, date[], boolean) is
+'Condition on a date, or on the time itself, as SQL: it lies on one of these UTC days. Literal ranges '
+'of the bare column, by which partitions are pruned; -infinity stands for null.';
+
+create function ops.sealed_table(target text) returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return format(
+    'sealed.%I',
+    case split_part(target, '.', 1)
+        when 'marts' then split_part(target, '.', 2)
+        else replace(target, '.', '__')
+    end
+);
+
+comment on function ops.sealed_table(text) is
+'Where a mart''s sealed rows are: sealed.<mart>, for a developer''s tables with their schema in the name.';
+
+create function ops.rows_checksum(rows_sql text, out counted bigint, out checksum numeric)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    execute format(
+        'select count(*), coalesce(sum(hash_record_extended(r, 0)::numeric), 0) from (%s) as r', rows_sql
+    ) into counted, checksum;
+end
+$function$;
+
+comment on function ops.rows_checksum(text) is
+'Number of a query''s rows, and the sum over their hashes, which does not depend on their order.';
+
+create function ops.seal_period(sealed regclass, sealed_period date) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    target_name constant text := ops.relation_name(sealed);
+    copy_name constant text := ops.sealed_table(target_name);
+    refreshed ops.refreshes;
+    ledger ops.refreshed_periods;
+    column_names text;
+    missing_columns text;
+    rows_sql text;
+    original record;
+    copied record;
+    new_seal bigint;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.refresh ' || target_name, 0));
+    select * into refreshed from ops.refreshes as r where r.target = target_name;
+    select * into ledger from ops.refreshed_periods as p
+    where p.target = target_name and p.period = sealed_period;
+
+    if ledger.state is null or ledger.state = 'frozen' then
+        raise exception 'seal_period: % of % is %, only a day that was refreshed can be sealed',
+            sealed_period, target_name, coalesce(ledger.state, 'not in the ledger')
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+
+    execute format(
+        'create table if not exists %s (seal_number bigint not null)', copy_name
+    );
+    select
+        string_agg(quote_ident(a.attname), ', ' order by a.attnum),
+        string_agg(
+            format('add column %I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', '
+            order by a.attnum
+        ) filter (where c.attname is null)
+    into column_names, missing_columns
+    from pg_attribute as a
+    left join pg_attribute as c
+        on c.attrelid = copy_name::regclass and c.attname = a.attname and not c.attisdropped
+    where a.attrelid = sealed and a.attnum > 0 and not a.attisdropped;
+    if missing_columns is not null then
+        execute format('alter table %s %s', copy_name, missing_columns);
+    end if;
+
+    rows_sql := format(
+        'select %s from %s where %s', column_names, sealed,
+        ops.in_periods(quote_ident(refreshed.grain_column), array[sealed_period], true)
+    );
+    original := ops.rows_checksum(rows_sql);
+    insert into ops.seals (target, period, sealed_rows, checksum, model_hash)
+    values (target_name, sealed_period, original.counted, original.checksum, ledger.model_hash)
+    returning seal_number into new_seal;
+    execute format(
+        'insert into %s (seal_number, %s) select %s, r.* from (%s) as r',
+        copy_name, column_names, new_seal, rows_sql
+    );
+    copied := ops.rows_checksum(
+        format('select %s from %s where seal_number = %s', column_names, copy_name, new_seal)
+    );
+    if copied is distinct from original then
+        raise exception 'seal_period: the copy of % of % differs from the mart', sealed_period, target_name
+            using errcode = 'data_corrupted';
+    end if;
+
+    update ops.refreshed_periods as p set state = 'sealed'
+    where p.target = target_name and p.period = sealed_period;
+    return new_seal;
+end
+$function$;
+
+comment on function ops.seal_period(regclass, date) is
+'Copies a day of a mart to its table in schema sealed and compares the copy; returns the seal''s number. '
+'A change of the day opens it again.';
+
+create function ops.freeze_period(frozen regclass, frozen_period date) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    target_name constant text := ops.relation_name(frozen);
+    refreshed ops.refreshes;
+    seal ops.seals;
+    held record;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.refresh ' || target_name, 0));
+    select * into refreshed from ops.refreshes as r where r.target = target_name;
+    select * into seal from ops.seals as s
+    where s.target = target_name and s.period = frozen_period
+    order by s.seal_number desc
+    limit 1;
+
+    perform from ops.refreshed_periods as p
+    where p.target = target_name and p.period = frozen_period and p.state = 'sealed';
+    if not found then
+        raise exception 'freeze_period: % of % is not sealed; seal it first', frozen_period, target_name
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+
+    held := ops.rows_checksum(format(
+        'select %s from %s where %s',
+        (
+            select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+            from pg_attribute as a
+            where a.attrelid = frozen and a.attnum > 0 and not a.attisdropped
+        ),
+        frozen,
+        ops.in_periods(quote_ident(refreshed.grain_column), array[frozen_period], true)
+    ));
+    if (held.counted, held.checksum) is distinct from (seal.sealed_rows, seal.checksum) then
+        raise exception 'freeze_period: % of % is not what was sealed; seal it again',
+            frozen_period, target_name
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+
+    update ops.refreshed_periods as p set state = 'frozen'
+    where p.target = target_name and p.period = frozen_period;
+end
+$function$;
+
+comment on function ops.freeze_period(regclass, date) is
+'Says that the raw rows of a sealed day are about to go: from now on its rows stand as they were sealed. '
+'Refuses a day that is not sealed, or is no longer what was sealed.';
+
+create function ops.thaw_period(thawed regclass, thawed_period date) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    target_name constant text := ops.relation_name(thawed);
+begin
+    update ops.refreshed_periods as p set state = 'open'
+    where p.target = target_name and p.period = thawed_period and p.state = 'frozen';
+    if not found then
+        raise exception 'thaw_period: % of % is not frozen', thawed_period, target_name
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    insert into ops.changes (table_name, keys)
+    values ('thawed ' || target_name, jsonb_build_object('day', thawed_period));
+end
+$function$;
+
+comment on function ops.thaw_period(regclass, date) is
+'Says that the raw rows of a frozen day are back: the next refresh computes it from them again.';
+
+create function ops.restore_frozen_periods(restored regclass) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    target_name constant text := ops.relation_name(restored);
+    copy regclass;
+    column_names text;
+    restored_rows bigint := 0;
+begin
+    perform from ops.refreshed_periods as p where p.target = target_name and p.state = 'frozen';
+    if not found then
+        return 0;
+    end if;
+
+    -- A column that is younger than the seal stays null.
+    copy := ops.sealed_table(target_name)::regclass;
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+    into column_names
+    from pg_attribute as a
+    inner join pg_attribute as c on c.attrelid = copy and c.attname = a.attname
+    where a.attrelid = restored and a.attnum > 0 and not a.attisdropped and not c.attisdropped;
+    execute format(
+        'insert into %1$s (%2$s) select %2$s from %3$s where seal_number in ('
+        'select max(s.seal_number) from ops.seals as s '
+        'inner join ops.refreshed_periods as p using (target, period) '
+        'where s.target = %4$L and p.state = ''frozen'' group by s.period)',
+        restored, column_names, copy, target_name
+    );
+    get diagnostics restored_rows = row_count;
+    return restored_rows;
+end
+$function$;
+
+comment on function ops.restore_frozen_periods(regclass) is
+'Puts the sealed rows of all frozen days into a mart that was dropped and made anew.';
+
+create function ops.refresh(
+    refreshed regclass,
+    model_sql text,
+    grain text,
+    grain_column text,
+    dirty_sql text,
+    inputs text[],
+    published_keys text,
+    is_full boolean default false
+)
+returns table (refreshed_what text, rows_deleted bigint, rows_inserted bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    target_name constant text := ops.relation_name(refreshed);
+    sql_hash constant text := md5(model_sql);
+    thawed constant text := 'thawed ' || target_name;
+    marker constant text := '/\* dirty: (.*?) \*/ true';
+    days_marker constant text := '/\* dirty days: (.*?) \*/ true';
+    row_key constant text := (
+        select a.attname
+        from pg_attribute as a
+        where a.attrelid = refreshed and a.attnum > 0 and not a.attisdropped
+        order by a.attnum
+        limit 1
+    );
+    last_refresh ops.refreshes;
+    seen_now pg_snapshot;
+    is_whole boolean;
+    dirty text[] := '{}';
+    frozen date[] := '{}';
+    in_target text;
+begin
+    -- A second run waits here, and then sees what the first has left to do.
+    perform pg_advisory_xact_lock(hashtextextended('ops.refresh ' || target_name, 0));
+    select * into last_refresh from ops.refreshes as r where r.target = target_name;
+    seen_now := pg_current_snapshot();
+    rows_deleted := 0;
+    rows_inserted := 0;
+    model_sql := format(
+        'select %s from (%s) as m',
+        (
+            select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+            from pg_attribute as a
+            where a.attrelid = refreshed and a.attnum > 0 and not a.attisdropped
+        ),
+        model_sql
+    );
+
+    is_whole := is_full
+        or last_refresh.relation is distinct from refreshed::oid
+        or last_refresh.model_hash is distinct from sql_hash
+        or exists (select from ops.unseen_changes(target_name, inputs) as c where c.keys is null);
+
+    if grain = 'period' then
+        select coalesce(array_agg(p.period), '{}') into frozen
+        from ops.refreshed_periods as p
+        where p.target = target_name and p.state = 'frozen';
+    end if;
+
+    if is_whole then
+        null;
+    elsif grain = 'all' then
+        dirty := array(
+            select 'all' where exists (select from ops.unseen_changes(target_name, inputs))
+        );
+    else
+        execute format(
+            'with changes as materialized (select * from ops.unseen_changes(%L, %L)) '
+            'select coalesce(array_agg(distinct d.dirty), %L) from ('
+            'select coalesce(s.dirty::text, %L) as dirty from (%s) as s (dirty) '
+            'union all select keys ->> ''day'' from changes where table_name = %L) as d '
+            'where d.dirty <> all(%L)',
+            target_name, inputs || thawed, '{}',
+            case grain when 'period' then '-infinity' else '' end,
+            dirty_sql, thawed, frozen::text[]
+        ) into dirty;
+        -- A change that does not say what it concerns.
+        is_whole := 'infinity' = any(dirty);
+    end if;
+
+    if is_whole then
+        refreshed_what := 'all';
+        in_target := case
+            when frozen = '{}' then 'true'
+            else 'not ' || ops.in_periods(quote_ident(grain_column), frozen, true)
+        end;
+        execute format('delete from %s where %s', refreshed, in_target);
+        get diagnostics rows_deleted = row_count;
+        execute format(
+            'insert into %s select * from (%s) as m where %s',
+            refreshed, regexp_replace(model_sql, marker, 'true', 'g'), in_target
+        );
+        get diagnostics rows_inserted = row_count;
+        if last_refresh.relation is distinct from refreshed::oid then
+            rows_inserted := rows_inserted + ops.restore_frozen_periods(refreshed);
+        end if;
+        insert into ops.changes (table_name, keys) values (target_name, null);
+    elsif dirty <> '{}' then
+        refreshed_what := format('%s %s', cardinality(dirty), grain);
+        if grain = 'all' then
+            in_target := 'true';
+        elsif grain = 'period' then
+            in_target := ops.in_periods(quote_ident(grain_column), dirty::date[], true);
+            model_sql := regexp_replace(
+                regexp_replace(model_sql, marker, ops.in_periods('(\1)', dirty::date[], false), 'g'),
+                days_marker, ops.in_periods('(\1)', dirty::date[], true), 'g'
+            );
+        else
+            in_target := format('%I = any(%L)', grain_column, dirty);
+            model_sql := regexp_replace(model_sql, marker, format('(\1) = any(%L)', dirty), 'g');
+        end if;
+
+        -- Only rows that differ are written: readers of the table, its indexes and the models on it
+        -- are left in peace by what comes out the same.
+        execute 'drop table if exists pg_temp.refreshed_rows, pg_temp.gone_rows';
+        execute format(
+            'create temp table refreshed_rows on commit drop as select * from (%s) as m where %s',
+            model_sql, in_target
+        );
+        execute format(
+            'create temp table gone_rows on commit drop as '
+            'select * from %s where %s except all select * from refreshed_rows', refreshed, in_target
+        );
+        execute format(
+            'with came as materialized ('
+            'select * from refreshed_rows except all select * from %1$s where %2$s), '
+            'deleted as (delete from %1$s as t using gone_rows as g where t.%3$I = g.%3$I), '
+            'published as (insert into ops.changes (table_name, keys) select %4$L, to_jsonb(k) '
+            'from (select %5$s from gone_rows union select %5$s from came) as k) '
+            'select count(*) from gone_rows',
+            refreshed, in_target, row_key, target_name, published_keys
+        ) into rows_deleted;
+        execute format(
+            'insert into %1$s select r.* from refreshed_rows as r '
+            'where not exists (select from %1$s as t where t.%2$I = r.%2$I)', refreshed, row_key
+        );
+        get diagnostics rows_inserted = row_count;
+    else
+        refreshed_what := 'nothing';
+    end if;
+
+    if grain = 'period' and refreshed_what <> 'nothing' then
+        execute format(
+            'with counted as ('
+            'select coalesce(%1$I, ''-infinity'') as period, count(*) as rows from %2$s where %3$s group by 1) '
+            'insert into ops.refreshed_periods as p '
+            '(target, period, rows_before, rows_after, seen, model_hash) '
+            'select $1, period, 0, coalesce(c.rows, 0), $2, $3 '
+            'from (select unnest($4) as period union '
+            'select o.period from ops.refreshed_periods as o '
+            'where $5 and o.target = $1 and o.state <> ''frozen'' '
+            'union select period from counted) as d '
+            'left join counted as c using (period) '
+            'on conflict (target, period) do update set state = ''open'', '
+            'rows_before = p.rows_after, rows_after = excluded.rows_after, seen = excluded.seen, '
+            'model_hash = excluded.model_hash, refreshed_at = excluded.refreshed_at',
+            grain_column, refreshed, in_target
+        ) using target_name, seen_now, sql_hash, case when is_whole then '{}' else dirty::date[] end, is_whole;
+    end if;
+
+    insert into ops.refreshes (target, relation, grain, grain_column, model_hash, seen)
+    values (target_name, refreshed, grain, grain_column, sql_hash, seen_now)
+    on conflict (target) do update
+    set relation = excluded.relation, grain = excluded.grain, grain_column = excluded.grain_column,
+        model_hash = excluded.model_hash, seen = excluded.seen, refreshed_at = excluded.refreshed_at;
+
+    return next;
+end
+$function$;
+
+comment on function ops.refresh(regclass, text, text, text, text, text[], text, boolean) is
+'Brings a table up to date with its model: replaces the periods or keys that are dirty, or all of it '
+'on the first call, after a change of the SQL or of a whole input, and when is_full. In model_sql '
+'each `/* dirty: column */ true` becomes the condition for what is computed anew; dirty_sql reads '
+'`changes` (table_name, keys) and returns days or keys; published_keys is a select list over the '
+'table for models that read it. The table''s first column is its key.';
+
+revoke all on function ops.collect_changes() from public;
+revoke all on function ops.note_content(regclass) from public;
+revoke all on function ops.note_view(text, text) from public;
+revoke all on function ops.unseen_changes(text, text[]) from public;
+revoke all on function ops.seal_period(regclass, date) from public;
+revoke all on function ops.freeze_period(regclass, date) from public;
+revoke all on function ops.thaw_period(regclass, date) from public;
+revoke all on function ops.restore_frozen_periods(regclass) from public;
+revoke all on function ops.refresh(regclass, text, text, text, text, text[], text, boolean) from public;
+grant execute on function ops.collect_changes() to agentbooks_refresher;
+grant execute on function ops.note_content(regclass) to agentbooks_refresher;
+grant execute on function ops.note_view(text, text) to agentbooks_refresher;
+grant execute on function ops.unseen_changes(text, text[]) to agentbooks_refresher;
+grant execute on function ops.seal_period(regclass, date) to agentbooks_refresher;
+grant execute on function ops.freeze_period(regclass, date) to agentbooks_refresher;
+grant execute on function ops.thaw_period(regclass, date) to agentbooks_refresher;
+grant execute on function ops.restore_frozen_periods(regclass) to agentbooks_refresher;
+grant execute on function ops.refresh(regclass, text, text, text, text, text[], text, boolean) to agentbooks_refresher;
