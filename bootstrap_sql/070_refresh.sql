@@ -71,7 +71,7 @@ comment on table ops.refreshed_periods is
 'replaces the day''s rows.';
 comment on column ops.refreshed_periods.target is 'Table, with its schema.';
 comment on column ops.refreshed_periods.period is
-'UTC day; -infinity stands for rows without one.';
+'UTC day; 0001-01-01 stands for rows without one.';
 comment on column ops.refreshed_periods.state is
 'open; sealed: its rows are copied to schema sealed, and a change opens it again; frozen: its raw rows '
 'are gone, and the sealed rows stand whatever changes.';
@@ -100,7 +100,7 @@ comment on table ops.seals is
 'One row per sealing of a day of a mart; the last one of a day holds. Rows are added and never altered.';
 comment on column ops.seals.seal_number is 'The sealed rows carry it.';
 comment on column ops.seals.target is 'Table, with its schema.';
-comment on column ops.seals.period is 'UTC day; -infinity stands for rows without one.';
+comment on column ops.seals.period is 'UTC day; 0001-01-01 stands for rows without one.';
 comment on column ops.seals.sealed_rows is 'How many rows the day had.';
 comment on column ops.seals.checksum is 'Sum over the hashes of the day''s rows.';
 comment on column ops.seals.model_hash is 'Hash of the SQL that computed them.';
@@ -284,7 +284,7 @@ set search_path = pg_catalog, pg_temp
 return (
     select coalesce('(' || string_agg(
         case
-            when r.first_day = '-infinity' then format('%s is null', column_sql)
+            when r.first_day = '0001-01-01' then format('%s is null', column_sql)
             when is_date then format('%s between %L and %L', column_sql, r.first_day, r.last_day)
             else format(
                 '%1$s >= timestamptz %2$L and %1$s < timestamptz %3$L',
@@ -302,7 +302,7 @@ return (
             select
                 d.day,
                 case
-                    when d.day > '-infinity'
+                    when d.day > '0001-01-01'
                         then d.day - (row_number() over (order by d.day))::int
                 end as island
             from (select distinct unnest(days) as day) as d
@@ -313,7 +313,7 @@ return (
 
 comment on function ops.in_periods(text, date[], boolean) is
 'Condition on a date, or on the time itself, as SQL: it lies on one of these UTC days. Literal ranges '
-'of the bare column, by which partitions are pruned; -infinity stands for null.';
+'of the bare column, by which partitions are pruned; 0001-01-01 stands for null.';
 
 create function ops.sealed_table(target text) returns text
 language sql
@@ -602,7 +602,7 @@ begin
             'union all select keys ->> ''day'' from changes where table_name = %L) as d '
             'where d.dirty <> all(%L)',
             target_name, inputs || thawed, '{}',
-            case grain when 'period' then '-infinity' else '' end,
+            case grain when 'period' then '0001-01-01' else '' end,
             dirty_sql, thawed, frozen::text[]
         ) into dirty;
         -- A change that does not say what it concerns.
@@ -673,7 +673,7 @@ begin
     if grain = 'period' and refreshed_what <> 'nothing' then
         execute format(
             'with counted as ('
-            'select coalesce(%1$I, ''-infinity'') as period, count(*) as rows from %2$s where %3$s group by 1) '
+            'select coalesce(%1$I, ''0001-01-01'') as period, count(*) as rows from %2$s where %3$s group by 1) '
             'insert into ops.refreshed_periods as p '
             '(target, period, rows_before, rows_after, seen, model_hash) '
             'select $1, period, 0, coalesce(c.rows, 0), $2, $3 '

@@ -87,7 +87,12 @@ select 'trigger', t.name || '.' || g.tgname, concat_ws(' · ', pg_get_triggerdef
 from relations as t join pg_trigger as g on g.tgrelid = t.oid and not g.tgisinternal
 union all
 select 'function', p.oid::regprocedure::text, concat_ws(
-    ' · ', pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'), p.proowner::regrole,
+    ' · ',
+    case p.prokind
+        when 'a' then (select a::text from pg_aggregate as a where a.aggfnoid = p.oid)
+        else pg_get_functiondef(p.oid)
+    end,
+    obj_description(p.oid, 'pg_proc'), p.proowner::regrole,
     (select string_agg(x::text, ',' order by x::text) from unnest(p.proacl) as x)
 )
 from pg_proc as p join ours as o on o.oid = p.pronamespace

@@ -62,6 +62,7 @@ class TestServer:
         """Make a database with the raw schemas and return its URL."""
         if not self.template:
             with psycopg.connect(self.url(), autocommit=True) as connection:
+                connection.execute("drop database if exists bootstrapped")
                 connection.execute("create database bootstrapped template template0")
             with psycopg.connect(self.url("bootstrapped"), autocommit=True) as connection:
                 bootstrap.bootstrap(connection)

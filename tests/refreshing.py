@@ -1,0 +1,126 @@
+"""Refreshing without dbt: the statements that dbt's materializations have run, run again.
+
+dbt takes seconds to start, a statement milliseconds. After one build its folder `target/run` holds what
+each incremental model executes, in the order of the graph.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from orchestration.dbt import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Rows = dict[str, Counter[tuple[Any, ...]]]
+
+REFRESH = re.compile(r"\bfrom ops\.refresh\(.*\)\s*$", re.S)
+
+
+@dataclass
+class Refresher:
+    """A database that dbt has built, and the statements that bring its tables up to date."""
+
+    url: str
+    statements: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, url: str, build_marts: Callable[..., None]) -> Refresher:
+        """Build the project without its tests, and take its statements."""
+        build_marts(url, ["resource_type:seed", "resource_type:model"])
+        manifest = json.loads((PROJECT / "target" / "manifest.json").read_text())
+        nodes = {
+            unique_id: node
+            for unique_id, node in manifest["nodes"].items()
+            if node["resource_type"] == "model"
+        }
+        refresher = cls(url)
+        waiting = dict(nodes)
+        while waiting:
+            for unique_id, node in list(waiting.items()):
+                if any(parent in waiting for parent in manifest["parent_map"][unique_id]):
+                    continue
+                del waiting[unique_id]
+                if node["config"]["materialized"] == "incremental":
+                    path = (
+                        PROJECT
+                        / "target"
+                        / "run"
+                        / node["package_name"]
+                        / node["original_file_path"]
+                    )
+                    name = f"{node['schema']}.{node['alias']}"
+                    refresher.statements[name] = path.read_text().strip()
+        return refresher
+
+    def collect(self, connection: psycopg.Connection) -> None:
+        """Do what a run does before its first model."""
+        with connection.transaction():
+            connection.execute("select ops.collect_changes()")
+            connection.execute("select ops.note_content('ops.pseudonym_salt')")
+            seeds = connection.execute(
+                "select oid::regclass from pg_class"
+                " where relnamespace = 'seeds'::regnamespace and relkind = 'r'"
+            ).fetchall()
+            for (seed,) in seeds:
+                connection.execute("select ops.note_content(%s)", (seed,))
+
+    def refresh(
+        self,
+        connection: psycopg.Connection,
+        only: Iterable[str] | None = None,
+        *,
+        is_full: bool = False,
+    ) -> dict[str, str]:
+        """Refresh all tables, or some, in the order of the graph; tell what each did."""
+        self.collect(connection)
+        chosen = set(self.statements if only is None else only)
+        done = {}
+        for name, statement in self.statements.items():
+            if name in chosen:
+                done[name] = self.run(connection, name, statement, is_full=is_full)
+        return done
+
+    def run(
+        self, connection: psycopg.Connection, name: str, statement: str, *, is_full: bool = False
+    ) -> str:
+        """Run one model's statement in a transaction of its own."""
+        if is_full:
+            statement, replaced = re.subn(r"\bFalse(\s*\)\s*)$", r"True\1", statement)
+            assert replaced == 1, f"no last argument is_full in the statement of {name}"
+        with connection.transaction():
+            row = connection.execute(statement.encode()).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def rows(self, connection: psycopg.Connection) -> Rows:
+        """Read all refreshed tables: how often each row is there."""
+        found = {}
+        for name in self.statements:
+            table = sql.Identifier(*name.split("."))
+            rows = connection.execute(sql.SQL("select t::text from {} as t").format(table))
+            found[name] = Counter(rows.fetchall())
+        return found
+
+    def differences(self, connection: psycopg.Connection) -> list[str]:
+        """Compare the tables as they are with a rebuild from nothing, table by table."""
+        refreshed = self.rows(connection)
+        self.refresh(connection, is_full=True)
+        rebuilt = self.rows(connection)
+        return [
+            f"{name}: {sign} {row[0]}"
+            for name in self.statements
+            for sign, rows in (
+                ("left over", refreshed[name] - rebuilt[name]),
+                ("missing", rebuilt[name] - refreshed[name]),
+            )
+            for row in rows
+        ]

@@ -1,0 +1,347 @@
+"""However writes and refreshes interleave, the tables end equal, row for row, to a rebuild from nothing.
+
+`AGENTBOOKS_SEQUENCES` sets how many random sequences are tried: 500 unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from string import Template
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from faults import value
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from refreshing import Refresher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import TestServer
+
+    Step = tuple[str, int, int, int]
+
+SEQUENCES = int(os.environ.get("AGENTBOOKS_SEQUENCES", "500"))
+
+# Each write is one transaction of an application. The numbers n, day and k of a step choose among few rows,
+# days (the edges of two months among them) and words, so that the steps of a sequence meet.
+WRITES = {
+    "trace": """
+        insert into observability.traces
+            (trace_id, workflow_id, execution_id, status, started_at, total_tokens, metadata)
+        values (
+            id(1, $n), 'wf', 'run ' || $n, 'running', $at, '{"input": 50, "output": 5}',
+            jsonb_build_object(
+                'loader', '{}'::jsonb, 'run_id', 'run ' || $n, 'domain', $word,
+                'agent', jsonb_build_object('name', $word, 'model', $model), 'task_id', 'task'
+            )
+        )
+        on conflict (trace_id) do update
+        set started_at = excluded.started_at, metadata = excluded.metadata""",
+    "span": """
+        insert into observability.spans
+            (trace_id, span_id, span_type, name, status, started_at, model, tokens, cost)
+        select
+            id(1, $n), id(2, $k), case when $k % 3 = 0 then 'agent_tool_call' else 'llm' end, 'step',
+            'completed', $at, $model, '{"input_tokens": 1000, "output_tokens": 10}',
+            case when $k % 2 = 0 then 0.25 end
+        on conflict do nothing""",
+    "move a span": "update observability.spans set started_at = $at where span_id = id(2, $k)",
+    "hand a span on": "update observability.spans set trace_id = id(1, $n) where span_id = id(2, $k)",
+    "reprice a span": "update observability.spans set cost = $k, model = $model where span_id = id(2, $k)",
+    "drop a span": "delete from observability.spans where span_id = id(2, $k)",
+    "drop a trace": "delete from observability.traces where trace_id = id(1, $n)",
+    "truncate spans": "truncate observability.spans",
+    "judge": """
+        insert into agentic.agents (agent_id, name, persona_type, capabilities)
+        values (id(3, 0), 'loader', 'assistant', '{}') on conflict do nothing;
+        insert into agentic.agent_sessions (session_id, agent_id, started_at, metadata)
+        values (id(4, $n), id(3, 0), $at, jsonb_build_object('loader', '{}'::jsonb, 'run_id', 'run ' || $n))
+        on conflict do nothing;
+        insert into agentic.agent_decisions (
+            session_id, decision_id, decision_type, input_context, action_taken, user_feedback,
+            created_at, metadata
+        )
+        values (
+            id(4, $n), id(5, $n), 'task', '{}', '{}', $verdict, $at,
+            jsonb_build_object('loader', '{}'::jsonb, 'run_id', 'run ' || $n)
+        )
+        on conflict do nothing""",
+    "judge otherwise": """
+        update agentic.agent_decisions set user_feedback = $verdict, created_at = $at
+        where decision_id = id(5, $n)""",
+    "drop a judged session": "delete from agentic.agent_sessions where session_id = id(4, $n)",
+    "talk": """
+        insert into agentic.agents (agent_id, name, persona_type, capabilities)
+        values (id(3, $k), $word, 'developer', '{}') on conflict do nothing;
+        insert into agentic.agent_sessions (session_id, agent_id, started_at, context)
+        values (id(6, $n), id(3, $k), $at, jsonb_build_object('domain', $word)) on conflict do nothing;
+        insert into agentic.conversation_history
+            (session_id, message_id, role, content, created_at, tokens_used, model_used)
+        values (id(6, $n), id(7, $k), 'agent', '-', $at, 7, $model) on conflict do nothing;
+        insert into agentic.agent_decisions
+            (session_id, decision_id, decision_type, input_context, action_taken, user_feedback, created_at)
+        values (id(6, $n), id(8, $k), 'review', '{}', '{}', $verdict, $at) on conflict do nothing""",
+    "rename an agent": """
+        update agentic.agents set name = $word, version = version + 1 where agent_id = id(3, $k)""",
+    "change a session's agent": """
+        update agentic.agent_sessions
+        set agent_id = id(3, $k), started_at = $at, version = version + 1
+        where session_id = id(6, $n)""",
+    "drop an agent": "delete from agentic.agents where agent_id = id(3, $k)",
+    "use a pattern": """
+        insert into traceability.success_patterns (id, pattern_hash, agent_sequence, success_count)
+        values (id(9, $k), md5('p' || $k), array['a', 'b'], 1) on conflict do nothing;
+        insert into traceability.pattern_usage_log (id, pattern_id, used_at, success, outcome, metadata)
+        values (
+            id(10, $k), id(9, $k), $at, case when $k % 2 = 0 then true end, 'success',
+            jsonb_build_object('loader', '{}'::jsonb, 'run_id', 'run ' || $n)
+        )
+        on conflict do nothing""",
+    "drop a pattern": "delete from traceability.success_patterns where id = id(9, $k)",
+    "raaf": """
+        insert into raaf.raaf_tracing_traces (trace_id, workflow_name, status, started_at)
+        values ('t' || $n, $word, 'completed', case when $k % 4 > 0 then $at end)
+        on conflict (trace_id) do update set started_at = excluded.started_at;
+        insert into raaf.raaf_tracing_spans (
+            span_id, trace_id, name, kind, start_time, agent_name, agent_model, input_tokens,
+            output_tokens, call_fee_cents
+        )
+        values (
+            's' || $k, 't' || $n, 'x', (array['agent', 'llm', 'job', 'tool'])[$k % 4 + 1], $at, $word, $model,
+            10 * $k, $k, $k
+        )
+        on conflict do nothing""",
+    "turn a raaf span": """
+        update raaf.raaf_tracing_spans
+        set kind = (array['agent', 'llm', 'job', 'tool'])[$n % 4 + 1], agent_name = $word, start_time = $at
+        where span_id = 's' || $k""",
+    "drop a raaf span": "delete from raaf.raaf_tracing_spans where span_id = 's' || $k",
+    "execute": """
+        insert into traceability.execution_traces
+            (id, correlation_id, root_id, parent_id, session_id, source, started_at, status)
+        values (
+            id(11, $k), id(12, $k), id(12, $n), case when $k <> $n then id(12, $n) end, id(13, $n),
+            'user_prompt', $at, 'in_progress'
+        )
+        on conflict do nothing;
+        insert into traceability.hook_executions
+            (trace_id, id, hook_type, hook_name, execution_order, tool_name, started_at, status)
+        values (id(11, $k), id(14, $k), 'PostToolUse', 'h', $k, 'Write', $at, 'completed')
+        on conflict do nothing""",
+    "route": """
+        insert into traceability.agent_routing_decisions
+            (trace_id, id, agent_selected, confidence_score, routing_strategy, created_at)
+        values (id(11, $k), id(15, $n), $word, 0.5, 'explicit', $at) on conflict do nothing""",
+    "drop an execution": "delete from traceability.execution_traces where id = id(11, $k)",
+    "chat": """
+        insert into chat.users (id) values (id(16, 0)) on conflict do nothing;
+        insert into chat.agents (id, user_id, name, description)
+        values (id(17, $k), id(16, 0), $word, '-')
+        on conflict (id) do update set name = excluded.name;
+        insert into chat.conversation_sessions (id, conversation_id, user_id, agent_id, started_at)
+        values (id(18, $n), id(18, $n), id(16, 0), id(17, $k), $at) on conflict do nothing;
+        insert into chat.chat_messages_v2
+            (id, conversation_id, session_id, role, sender_agent_id, content, metadata, created_at)
+        values (
+            id(19, $k), id(18, $n), id(18, $n), 'assistant', id(17, $k), '{"type": "text", "text": "-"}',
+            jsonb_build_object('model', $model, 'tokens', jsonb_build_object('prompt', 9, 'completion', $k)),
+            $at
+        )
+        on conflict do nothing""",
+    "edit a message": """
+        update chat.chat_messages_v2
+        set created_at = $at, metadata = jsonb_build_object('model', $model, 'tokens', $k)
+        where id = id(19, $k)""",
+    "drop a chat agent": "delete from chat.agents where id = id(17, $k)",
+    "change a price": """
+        update seeds.model_prices set usd_per_million = usd_per_million + 1 where model like 'gpt-4.1%'""",
+    "map an agent": """
+        insert into seeds.agent_mapping
+            (source_system, agent_name, canonical_source_system, canonical_agent_name)
+        values ('raaf', $word, 'agentic', 'a')""",
+    "unmap agents": "delete from seeds.agent_mapping",
+}
+CLEANING = """
+delete from observability.traces;
+delete from agentic.agents;
+delete from traceability.success_patterns;
+delete from raaf.raaf_tracing_traces;
+delete from traceability.execution_traces;
+delete from chat.users;
+delete from seeds.agent_mapping
+"""
+DAYS = (
+    "2026-03-31 00:00:00+00", "2026-03-31 23:59:59.999999+00", "2026-04-01 00:00:00+00",
+    "2026-04-30 23:59:59.999998+00", "2026-05-01 00:00:00+00", "2025-11-30 12:00:00+00",
+)  # fmt: skip
+WORDS = ("a", "b", "C")
+MODELS = ("gpt-4.1", "gpt-4.1-mini", "nobody-1")
+VERDICTS = ("approved", "rejected", "pending", "modified")
+SMALL = st.integers(0, 5)
+WRITE = st.tuples(st.sampled_from(sorted(WRITES)), SMALL, SMALL, SMALL)
+REFRESH = st.tuples(
+    st.sampled_from(["refresh", "refresh one", "refresh some", "kill", "refresh twice at once"]),
+    SMALL, SMALL, SMALL,
+)  # fmt: skip
+LATE = st.tuples(st.sampled_from(["open", "commit"]), SMALL, SMALL, SMALL)
+STEPS = st.lists(st.one_of(WRITE, WRITE, WRITE, WRITE, REFRESH, LATE), min_size=2, max_size=14)
+
+
+class World:
+    """A built database, its refresher, and one slow writer whose transaction stays open for a while."""
+
+    def __init__(self, refresher: Refresher) -> None:
+        """Connect as the one who writes and refreshes, and as the slow writer."""
+        self.refresher = refresher
+        self.connection = psycopg.connect(refresher.url, autocommit=True)
+        self.slow_writer = psycopg.connect(refresher.url)
+
+    def do(self, step: Step) -> None:
+        """Take one step; a write that the database refuses is none."""
+        kind, n, day, k = step
+        names = list(self.refresher.statements)
+        if kind == "refresh":
+            self.refresher.refresh(self.connection)
+        elif kind == "refresh one":
+            self.refresher.refresh(self.connection, [names[(n * 6 + k) % len(names)]])
+        elif kind == "refresh some":
+            self.refresher.refresh(self.connection, names[n : n + k + 1])
+        elif kind == "kill":
+            self.kill(names[(n * 6 + k) % len(names)])
+        elif kind == "refresh twice at once":
+            self.refresh_twice_at_once()
+        elif kind == "open":
+            # What nobody else touches, or the test would wait for itself.
+            self.slow_writer.execute(_bound(WRITES["trace"], n + 100, day, k))
+            self.slow_writer.execute(_bound(WRITES["span"], n + 100, day, k + 100))
+        elif kind == "commit":
+            self.slow_writer.commit()
+        else:
+            with suppress(psycopg.errors.IntegrityError, psycopg.errors.RaiseException):
+                self.write(WRITES[kind], n, day, k)
+
+    def write(self, statements: str, n: int = 0, day: int = 0, k: int = 0) -> None:
+        """Write in one transaction."""
+        with self.connection.transaction():
+            for statement in statements.split(";"):
+                self.connection.execute(_bound(statement, n, day, k))
+
+    def kill(self, last: str) -> None:
+        """Refresh up to a table, and lose the connection after its rows were written."""
+        self.refresher.collect(self.connection)
+        for name, statement in self.refresher.statements.items():
+            if name == last:
+                victim = psycopg.connect(self.refresher.url)
+                victim.execute(statement.encode())
+                victim.close()  # without a commit
+                return
+            self.refresher.run(self.connection, name, statement)
+
+    def refresh_twice_at_once(self) -> None:
+        """Refresh all tables from two connections that start together."""
+        failures: list[BaseException] = []
+        start = threading.Barrier(2)
+
+        def refresh() -> None:
+            try:
+                with psycopg.connect(self.refresher.url, autocommit=True) as connection:
+                    start.wait()
+                    self.refresher.refresh(connection)
+            except BaseException as failure:
+                failures.append(failure)
+
+        threads = [threading.Thread(target=refresh) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures, f"two runs at once must both succeed: {failures}"
+
+    def check(self) -> None:
+        """Compare the refreshed tables with a rebuild."""
+        self.slow_writer.commit()
+        self.refresher.refresh(self.connection)
+        assert self.refresher.differences(self.connection) == []
+
+    def clean(self) -> None:
+        """Leave nothing to the next sequence."""
+        self.slow_writer.rollback()
+        self.write(CLEANING)
+
+    def close(self) -> None:
+        """Close both connections."""
+        self.connection.close()
+        self.slow_writer.close()
+
+
+def _bound(statement: str, n: int, day: int, k: int) -> bytes:
+    """Put a step's numbers, and what they stand for, into a write."""
+    return (
+        Template(statement)
+        .substitute(
+            n=n,
+            k=k,
+            at=f"timestamptz '{DAYS[day]}'",
+            word=f"'{WORDS[(n + k) % len(WORDS)]}'",
+            model=f"'{MODELS[k % len(MODELS)]}'",
+            verdict=f"'{VERDICTS[k % len(VERDICTS)]}'",
+        )
+        .encode()
+    )
+
+
+@pytest.fixture(scope="module")
+def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[World]:
+    """A database that dbt has built once; the steps are replayed through psycopg."""
+    url = server18.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "create function public.id(kind int, number int) returns uuid language sql immutable"
+            " return (lpad(kind::text, 8, '0') || '-0000-4000-8000-' || lpad(number::text, 12, '0'))::uuid"
+        )
+        connection.execute(
+            "select ops.create_month_partitions(partrelid::regclass, '2026-03-01', '2026-04-01')"
+            " from pg_partitioned_table"
+        )
+    made = World(Refresher.build(url, build_marts))
+    yield made
+    made.close()
+
+
+@settings(
+    max_examples=SEQUENCES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+)
+@given(steps=STEPS)
+def test_any_interleaving_ends_equal_to_a_rebuild(world: World, steps: list[Step]) -> None:
+    """A row that is counted twice, or never, or on a day it has left: whatever came in which order."""
+    try:
+        for step in steps:
+            world.do(step)
+        world.check()
+    finally:
+        world.clean()
+
+
+@pytest.mark.parametrize("write", sorted(WRITES))
+def test_each_write_is_possible(world: World, write: str) -> None:
+    """A random test whose writes are all refused, so that it tests nothing."""
+    try:
+        for need in ("trace", "span", "judge", "talk", "use a pattern", "raaf", "execute", "chat"):
+            if need == write:
+                break
+            world.write(WRITES[need], n=1, day=1, k=1)
+        before = value(world.connection, "select pg_current_xact_id()::text::bigint")
+        world.write(WRITES[write], n=1, day=2, k=1)
+        world.refresher.collect(world.connection)
+        marked = value(
+            world.connection, f"select count(*) from ops.changes where change_id > {before}"
+        )
+        assert marked > 0, "the write changes nothing"
+        world.check()
+    finally:
+        world.clean()
