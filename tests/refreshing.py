@@ -35,7 +35,7 @@ class Refresher:
     @classmethod
     def build(cls, url: str, build_marts: Callable[..., None]) -> Refresher:
         """Build the project without its tests, and take its statements."""
-        build_marts(url, ["resource_type:seed", "resource_type:model"])
+        build_marts(url, ["*", "--resource-type", "seed", "--resource-type", "model"])
         manifest = json.loads((PROJECT / "target" / "manifest.json").read_text())
         nodes = {
             unique_id: node

@@ -6,13 +6,20 @@
 from __future__ import annotations
 
 import os
+import random
+import subprocess
+import sys
 import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
 import psycopg
+import psycopg.conninfo
 import pytest
+from conftest import ROOT
 from faults import value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -345,3 +352,111 @@ def test_each_write_is_possible(world: World, write: str) -> None:
         world.check()
     finally:
         world.clean()
+
+
+# Through dbt itself
+
+
+def run_dbt(url: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a bare dbt on the database, as people do."""
+    info = psycopg.conninfo.conninfo_to_dict(url)
+    places = {"PGHOST": info["host"], "PGPORT": info["port"], "PGDATABASE": info["dbname"]}
+    return subprocess.Popen(
+        [str(Path(sys.executable).parent / "dbt"), "--quiet", "--no-use-colors", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PGUSER": "postgres", "DBT_TARGET": "prod"} | places | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """Wait for dbt to end well."""
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+
+
+def refreshed_at(world: World) -> object:
+    """When any table was refreshed last."""
+    return value(world.connection, "select max(refreshed_at) from ops.refreshes")
+
+
+def test_twenty_interleavings_through_dbt(world: World, build_marts: Callable[..., None]) -> None:
+    """A materialization that does something else than the statement it leaves in target/run."""
+    selections = [
+        ["resource_type:model"],
+        ["marts"],
+        ["cost_daily"],
+        ["intermediate"],
+        ["agent_runs+"],
+    ]
+    for seed in range(20):
+        chance = random.Random(seed)  # noqa: S311 not for secrets
+        try:
+            for selection in (chance.choice(selections), ["resource_type:model"]):
+                for _ in range(6):
+                    step = (chance.choice(sorted(WRITES)), *(chance.randrange(6) for _ in range(3)))
+                    world.do(step)
+                build_marts(world.refresher.url, [*selection, "--resource-type", "model"])
+            assert world.refresher.differences(world.connection) == [], f"seed {seed}"
+        finally:
+            world.clean()
+
+
+def test_two_whole_dbt_runs_at_once_both_succeed(world: World, tmp_path: Path) -> None:
+    """A schedule that fails because somebody runs dbt by hand."""
+    world.write(WRITES["trace"] + ";" + WRITES["span"], n=1, day=1, k=1)
+    runs = [
+        run_dbt(world.refresher.url, "run", "--target-path", str(tmp_path / number))
+        for number in ("one", "two")
+    ]
+    for run in runs:
+        finish(run)
+    assert world.refresher.differences(world.connection) == []
+    world.clean()
+
+
+def test_a_dbt_run_killed_half_way_is_taken_up_by_the_next(world: World, tmp_path: Path) -> None:
+    """Days that count as refreshed because the run that was killed had begun with them."""
+    for number in range(1, 6):
+        world.write(WRITES["trace"] + ";" + WRITES["span"], n=number, day=number, k=number)
+    before = refreshed_at(world)
+    run = run_dbt(world.refresher.url, "run", "--threads", "1", "--target-path", str(tmp_path))
+    while refreshed_at(world) == before:
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.002)
+    run.kill()
+    run.communicate()
+    finish(run_dbt(world.refresher.url, "run", "--target-path", str(tmp_path)))
+    assert world.refresher.differences(world.connection) == []
+    world.clean()
+
+
+def test_what_analysts_built_survives_a_full_refresh(world: World, tmp_path: Path) -> None:
+    """A dashboard's view that is gone after the nightly build, dropped along with a table or a view."""
+    world.connection.execute(
+        "create view public.by_model as select model, sum(cost_usd) from marts.cost_daily group by model;"
+        "create view public.traces as select run_id from staging.stg_observability__traces"
+    )
+    finish(run_dbt(world.refresher.url, "run", "--full-refresh", "--target-path", str(tmp_path)))
+    assert value(world.connection, "select count(*) from public.by_model") == 0
+    assert value(world.connection, "select count(*) from public.traces") == 0
+
+
+def test_a_developers_run_counts_for_the_developer_alone(world: World, tmp_path: Path) -> None:
+    """Production that leaves out what a developer has built, because a ledger says it is done."""
+    world.write(WRITES["trace"] + ";" + WRITES["span"], n=1, day=1, k=1)
+    seen = value(
+        world.connection, "select seen from ops.refreshes where target = 'marts.cost_daily'"
+    )
+    developer = {"DBT_TARGET": "dev", "DBT_SCHEMA_PREFIX": "ada"}
+    for command in ("seed", "run"):
+        finish(run_dbt(world.refresher.url, command, "--target-path", str(tmp_path), **developer))
+    assert value(world.connection, "select count(*) from ada_marts.cost_daily") == 1
+    again = value(
+        world.connection, "select seen from ops.refreshes where target = 'marts.cost_daily'"
+    )
+    assert again == seen
+    world.check()
+    world.clean()
