@@ -189,6 +189,14 @@ begin
 
     insert into ops.collections (seen, server) values (seen_now, ops.server_identity())
     on conflict (is_only_row) do update set seen = excluded.seen, server = excluded.server;
+
+    -- What every table that is still there has seen. A table without an entry starts with all.
+    delete from ops.changes as c
+    where c.change_id < (
+        select min(pg_snapshot_xmin(r.seen)::text::bigint)
+        from ops.refreshes as r
+        where to_regclass(r.target) = r.relation
+    );
     return changes;
 end
 $function$;
@@ -254,7 +262,7 @@ declare
 begin
     select r.seen into last_seen from ops.refreshes as r where r.target = refreshed;
     return query execute format(
-        'select distinct c.table_name, c.keys from ops.changes as c where c.table_name = any($1) and %s',
+        'select c.table_name, c.keys from ops.changes as c where c.table_name = any($1) and %s',
         case when last_seen is null then 'true' else ops.unseen_transactions(last_seen, 'change_id') end
     ) using inputs;
 end
@@ -567,8 +575,10 @@ begin
     seen_now := pg_current_snapshot();
     rows_deleted := 0;
     rows_inserted := 0;
+    -- The offset keeps conditions on the result out of the model: the day of a time, pushed down to the
+    -- raw rows beside the range of the time itself, would have the planner expect a row or two.
     model_sql := format(
-        'select %s from (%s) as m',
+        'select %s from (%s) as m offset 0',
         (
             select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
             from pg_attribute as a
@@ -579,8 +589,7 @@ begin
 
     is_whole := is_full
         or last_refresh.relation is distinct from refreshed::oid
-        or last_refresh.model_hash is distinct from sql_hash
-        or exists (select from ops.unseen_changes(target_name, inputs) as c where c.keys is null);
+        or last_refresh.model_hash is distinct from sql_hash;
 
     if grain = 'period' then
         select coalesce(array_agg(p.period), '{}') into frozen
@@ -599,7 +608,8 @@ begin
             'with changes as materialized (select * from ops.unseen_changes(%L, %L)) '
             'select coalesce(array_agg(distinct d.dirty), %L) from ('
             'select coalesce(s.dirty::text, %L) as dirty from (%s) as s (dirty) '
-            'union all select keys ->> ''day'' from changes where table_name = %L) as d '
+            'union all select keys ->> ''day'' from changes where table_name = %L '
+            'union all select ''infinity'' from changes where keys is null) as d '
             'where d.dirty <> all(%L)',
             target_name, inputs || thawed, '{}',
             case grain when 'period' then '0001-01-01' else '' end,
@@ -626,6 +636,8 @@ begin
             rows_inserted := rows_inserted + ops.restore_frozen_periods(refreshed);
         end if;
         insert into ops.changes (table_name, keys) values (target_name, null);
+        -- The models on it are next, before autovacuum gets here.
+        execute format('analyze %s', refreshed);
     elsif dirty <> '{}' then
         refreshed_what := format('%s %s', cardinality(dirty), grain);
         if grain = 'all' then

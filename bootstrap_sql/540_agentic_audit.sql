@@ -184,6 +184,8 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+    sent_before agentic.agent_audit_log;
 begin
     new.session_id := coalesce(new.session_id, '00000000-0000-0000-0000-000000000000');
 
@@ -192,6 +194,15 @@ begin
     values (new.session_id, 1, decode(repeat('00', 32), 'hex'), new.tenant_id)
     on conflict (session_id) do update set sequence = h.sequence + 1
     returning h.sequence, h.row_hash into new.sequence, new.previous_hash;
+
+    -- A row that is sent again conflicts with itself, and the chain must not move on for it.
+    select * into sent_before
+    from agentic.agent_audit_log as l
+    where l.session_id = new.session_id and l.audit_id = new.audit_id and l.timestamp = new.timestamp;
+    if found then
+        update agentic.audit_chain_heads set sequence = sequence - 1 where session_id = new.session_id;
+        return sent_before;
+    end if;
 
     -- Two random uuids hold more than any address or id that is guessed against a salt.
     select jsonb_object_agg(c.column_name, gen_random_uuid()::text || gen_random_uuid()::text)

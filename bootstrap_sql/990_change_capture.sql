@@ -1,12 +1,16 @@
 -- By which keys the changes of a raw table are followed: from these the refresh finds what it has to
--- count again. Every raw table stands here, but for the audit log, from which nothing leaves. A cluster
--- skips this file, as it has no triggers.
+-- count again. Where no model needs more than the day there is no id beside it: a day of a million rows
+-- is one change then. Every raw table stands here, but for the audit log, from which nothing leaves. A
+-- cluster skips this file, as it has no triggers.
 
 set local role agentbooks_owner;
 
 select ops.capture_changes(captured::regclass, keys)
 from (values
-    ('raaf.raaf_tracing_traces', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
+    (
+        'raaf.raaf_tracing_traces',
+        $$trace_id, (coalesce(started_at, created_at) at time zone 'UTC')::date as day$$
+    ),
     ('raaf.raaf_tracing_spans', $$trace_id, (start_time at time zone 'UTC')::date as day$$),
     ('raaf.raaf_tracing_span_replays', 'id'),
 
@@ -17,17 +21,13 @@ from (values
         $$trace_id, user_id, (started_at at time zone 'UTC')::date as day,
         case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
     ),
-    ('observability.spans', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
+    ('observability.spans', $$(started_at at time zone 'UTC')::date as day$$),
     ('observability.cost_records', $$execution_id, (created_at at time zone 'UTC')::date as day$$),
     ('observability.cost_aggregations', $$id, (period_start at time zone 'UTC')::date as day$$),
     ('observability.usage_logs', $$execution_id, (created_at at time zone 'UTC')::date as day$$),
 
     ('traceability.success_patterns', 'id'),
-    (
-        'traceability.pattern_usage_log',
-        $$pattern_id, trace_id, (used_at at time zone 'UTC')::date as day,
-        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
-    ),
+    ('traceability.pattern_usage_log', $$(used_at at time zone 'UTC')::date as day$$),
     ('traceability.agent_chaining_patterns', 'id'),
     ('traceability.error_patterns', 'id'),
     (
@@ -38,7 +38,7 @@ from (values
         'traceability.agent_routing_decisions',
         $$trace_id, pattern_id, (created_at at time zone 'UTC')::date as day$$
     ),
-    ('traceability.hook_executions', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
+    ('traceability.hook_executions', $$(started_at at time zone 'UTC')::date as day$$),
     ('traceability.endpoint_calls', $$trace_id, (started_at at time zone 'UTC')::date as day$$),
 
     ('chat.users', 'id'),
@@ -53,7 +53,7 @@ from (values
         $$id as session_id, agent_id, user_id, (started_at at time zone 'UTC')::date as day$$
     ),
     ('chat.chat_messages', $$channel_id, (created_at at time zone 'UTC')::date as day$$),
-    ('chat.chat_messages_v2', $$session_id, (created_at at time zone 'UTC')::date as day$$),
+    ('chat.chat_messages_v2', $$(created_at at time zone 'UTC')::date as day$$),
     ('chat.message_versions', $$session_id, (created_at at time zone 'UTC')::date as day$$),
     ('chat.agent_memories', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
     ('chat.memory_consolidations', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
@@ -70,16 +70,8 @@ from (values
         $$session_id, agent_id, user_id, (started_at at time zone 'UTC')::date as day,
         case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
     ),
-    (
-        'agentic.agent_decisions',
-        $$session_id, (created_at at time zone 'UTC')::date as day,
-        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
-    ),
+    ('agentic.agent_decisions', $$(created_at at time zone 'UTC')::date as day$$),
     ('agentic.trust_metrics', $$session_id, (recorded_at at time zone 'UTC')::date as day$$),
-    (
-        'agentic.conversation_history',
-        $$session_id, (created_at at time zone 'UTC')::date as day,
-        case when metadata ? 'loader' then metadata ->> 'run_id' end as loaded_run_id$$
-    ),
+    ('agentic.conversation_history', $$(created_at at time zone 'UTC')::date as day$$),
     ('agentic.agent_knowledge', $$agent_id, (created_at at time zone 'UTC')::date as day$$)
 ) as captures (captured, keys);

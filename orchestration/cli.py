@@ -193,6 +193,20 @@ def simulate(
 
 
 @app.command()
+def traffic(
+    truth: Annotated[Path, typer.Argument(help="JSON file for the true answers.")],
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days of traffic.")] = 28,
+    runs_per_day: Annotated[int, typer.Option(min=1, help="Runs on an average day.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same traffic.")] = 1,
+) -> None:
+    """Write made-up traffic into all raw schemas, and the true answers to what the marts are asked."""
+    from orchestration import database, demo
+
+    with database.connect(autocommit=True) as connection:
+        demo.simulate_into(connection, truth, days, runs_per_day, seed)
+
+
+@app.command()
 def report() -> None:
     """Print what the marts say: cost by model, trust by agent, best and worst patterns."""
     from orchestration import database, demo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +18,17 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from orchestration import bootstrap, database, dbt, loader, report, server, simulate
+from orchestration import (
+    bootstrap,
+    database,
+    dbt,
+    loader,
+    report,
+    server,
+    simulate,
+    simulated_traffic,
+    simulated_truth,
+)
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -99,6 +109,29 @@ def simulate_to(path: Path, days: int = 28, runs_per_day: int = 60, seed: int = 
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(f"{summary.runs:,} runs of {days} days written to {path}.", markup=False)
+
+
+def simulate_into(
+    connection: psycopg.Connection[Any], truth: Path, days: int, runs_per_day: int, seed: int
+) -> None:
+    """Write simulated traffic into the raw tables with a progress bar, then the true answers."""
+    traffic = simulated_traffic.simulate_traffic(days, runs_per_day, seed)
+    with Progress(
+        TextColumn("Writing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
+        task = progress.add_task("write", total=len(traffic.writes))
+        for _, writes in traffic.batches():
+            simulated_traffic.write(connection, writes)
+            progress.advance(task, len(writes))
+    simulated_truth.write(truth, traffic)
+    console.print(
+        f"{len(traffic.runs):,} runs of {days} days written; the true answers are in {truth}.",
+        markup=False,
+    )
 
 
 def build() -> None:

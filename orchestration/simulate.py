@@ -107,12 +107,13 @@ def write(
     return summary
 
 
-def _stream(*names: object) -> Random:
+def stream(*names: object) -> Random:
     """Draws for one purpose; Python hashes a text seed the same way everywhere."""
     return Random("/".join(map(str, names)))
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """When a day begins in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
@@ -164,13 +165,13 @@ def _evaluation(
     seed: int, day: date, moment: float, group: int, in_service: list[Agent]
 ) -> list[_Job]:
     """Independent trials of one task by one agent, at night."""
-    draw = _stream(seed, day, "evaluation", group)
+    draw = stream(seed, day, "evaluation", group)
     agent = draw.choice(in_service)
     domain = next(domain for domain in company.DOMAINS if domain.name == agent.domain)
     task = draw.choice(domain.tasks)
     return [
         _Job(
-            _midnight(day)
+            midnight(day)
             + timedelta(hours=company.EVALUATION_HOUR, milliseconds=draw.randrange(3600_000)),
             f"{seed}-{day:%Y%m%d}-e{group:04d}-{trial}",
             *(moment, agent, domain, task),
@@ -182,7 +183,7 @@ def _evaluation(
 
 def _request(seed: int, day: date, moment: float, number: int, in_service: list[Agent]) -> _Job:
     """A job that a person gives to an agent, mostly in office hours."""
-    who, when = _stream(seed, day, "who", number), _stream(seed, day, "when", number)
+    who, when = stream(seed, day, "who", number), stream(seed, day, "when", number)
     (domain,) = who.choices(company.DOMAINS, [domain.share for domain in company.DOMAINS])
     staff = [agent for agent in in_service if agent.domain == domain.name]
     (agent,) = who.choices(staff, [agent.share for agent in staff])
@@ -190,7 +191,7 @@ def _request(seed: int, day: date, moment: float, number: int, in_service: list[
     rank = int(len(company.USERS) * who.random() ** 2)
     user = company.USERS[(rank + 11 * company.DOMAINS.index(domain)) % len(company.USERS)]
     (hour,) = when.choices(range(24), company.HOURS)
-    start = _midnight(day) + timedelta(hours=hour, milliseconds=when.randrange(3600_000))
+    start = midnight(day) + timedelta(hours=hour, milliseconds=when.randrange(3600_000))
     job_id = f"{seed}-{day:%Y%m%d}-p{number:05d}"
     return _Job(start, job_id, moment, agent, domain, who.choice(domain.tasks), user=user)
 
@@ -208,7 +209,7 @@ def _prices(model: str, day: date) -> tuple[Decimal, Decimal, Decimal] | None:
     )
     try:
         read, cached, written = (
-            calc_price(unit, model, genai_request_timestamp=_midnight(day)).total_price
+            calc_price(unit, model, genai_request_timestamp=midnight(day)).total_price
             for unit in units
         )
     except LookupError:
@@ -389,15 +390,15 @@ def _record(job: _Job) -> Record:
     is_simulated = is_evaluated and domain.conversational
 
     others = [(1 - agent.care) * route.share for route in domain.routes[1:]]
-    (route,) = _stream(job.id, "route").choices(domain.routes, [agent.care, *others])
-    fate, stop = _stream(job.id, "fate"), None
+    (route,) = stream(job.id, "route").choices(domain.routes, [agent.care, *others])
+    fate, stop = stream(job.id, "fate"), None
     lot, step = fate.random(), fate.randrange(3)
     if lot < agent.crash_rate:
         stop = step, "agent_error"
     elif lot < agent.crash_rate + company.CANCELLED and not is_evaluated:
         stop = step, "cancelled"
-    ref = f"{domain.reference}-{_stream(job.id, 'ref').randrange(10_000, 100_000)}"
-    clock, tokens, tools = (_stream(job.id, name) for name in ("clock", "tokens", "tools"))
+    ref = f"{domain.reference}-{stream(job.id, 'ref').randrange(10_000, 100_000)}"
+    clock, tokens, tools = (stream(job.id, name) for name in ("clock", "tokens", "tools"))
     run = _Run(job, ref, clock, tokens, tools, now=job.start)
     run.wait(0.2)
     reason = _work(run, route, is_simulated, stop)
@@ -407,14 +408,14 @@ def _record(job: _Job) -> Record:
     if reason == "agent_error":
         record["error_message"] = fate.choice(company.CRASHES)
     # In production a part is judged, whatever came of it; what people called off is not.
-    is_judged = _stream(job.id, "judge").random() < domain.judged
+    is_judged = stream(job.id, "judge").random() < domain.judged
     if is_evaluated or (is_judged and reason != "cancelled"):
         chance = company.success_probability(agent, job.task, route, job.moment)
-        is_right = _stream(job.id, "outcome").random() < chance
+        is_right = stream(job.id, "outcome").random() < chance
         success = is_right and reason in ("agent_stop", "user_stop")
         record |= {"reward": float(success), "success": success}
     record |= _costs(run)
-    if run.calls and _stream(job.id, "totals").random() < agent.only_totals:
+    if run.calls and stream(job.id, "totals").random() < agent.only_totals:
         return record | _only_totals(run)
     return record | {"n_messages": len(run.messages), "messages": run.messages}
 

@@ -392,7 +392,7 @@ def test_an_administrator_who_is_no_superuser_can_bootstrap(
 
 def test_verify_notices_each_object_that_is_missing(raw: psycopg.Connection) -> None:
     """A verify script that passes although what its file makes was dropped by hand."""
-    kinds = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "function"}
+    kinds = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "routine"}
     unnoticed = []
     for _, kind, name, _ in raw.execute(OUR_OBJECTS).fetchall():
         if name in (

@@ -36,9 +36,9 @@ def departed(connection: psycopg.Connection) -> list[tuple[str, dict[str, Any] |
     ).fetchall()
 
 
-def left(trace: str, *days: str) -> list[tuple[str, dict[str, Any]]]:
-    """What spans of a trace leave when they go."""
-    return [("observability.spans", {"trace_id": trace, "day": day}) for day in days]
+def left(*days: str) -> list[tuple[str, dict[str, Any]]]:
+    """What spans leave when they go."""
+    return [("observability.spans", {"day": day}) for day in days]
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_moved_event_time_leaves_its_old_day(traces: psycopg.Connection) -> No
         "update observability.spans set started_at = '2026-05-05 00:00+00'"
         " where started_at < '2026-04-01 00:00+00'"
     )
-    assert departed(traces) == left(TRACE, "2026-03-31")
+    assert departed(traces) == left("2026-03-31")
 
 
 def test_a_day_that_still_has_rows_of_the_update_is_not_left(traces: psycopg.Connection) -> None:
@@ -91,13 +91,13 @@ def test_a_day_that_still_has_rows_of_the_update_is_not_left(traces: psycopg.Con
         "update observability.spans set started_at = started_at + '1 day'"
         " where started_at < '2026-04-01 12:00+00'"
     )
-    assert departed(traces) == left(TRACE, "2026-03-31")
+    assert departed(traces) == left("2026-03-31")
 
 
 def test_deleted_rows_leave_their_days(traces: psycopg.Connection) -> None:
     """A cost that stays in the marts after its rows were deleted."""
     traces.execute("delete from observability.spans where started_at >= '2026-04-01 00:00+00'")
-    assert departed(traces) == left(TRACE, "2026-04-01", "2026-04-02")
+    assert departed(traces) == left("2026-04-01", "2026-04-02")
 
 
 def test_a_cascade_leaves_the_days_of_parent_and_children(traces: psycopg.Connection) -> None:
@@ -107,7 +107,7 @@ def test_a_cascade_leaves_the_days_of_parent_and_children(traces: psycopg.Connec
     traces.execute("reset role")
     trace = {"trace_id": TRACE, "user_id": None, "day": "2026-03-31", "loaded_run_id": "run-1"}
     assert departed(traces) == [
-        *left(TRACE, "2026-03-31", "2026-04-01", "2026-04-02"),
+        *left("2026-03-31", "2026-04-01", "2026-04-02"),
         ("observability.traces", trace),
     ]
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MARTS = (
     "agent_runs",
     "cost_daily",
+    "distributions_daily",
+    "latency_daily",
+    "users_daily",
     "task_reliability",
     "trust_progression",
     "trust_current",

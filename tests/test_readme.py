@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import psycopg
+import psycopg.conninfo
 import pytest
 import typer
 from conftest import ROOT
 
 from orchestration.cli import app
+
+if TYPE_CHECKING:
+    from conftest import TestServer
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -60,3 +70,61 @@ def test_files_that_the_readme_links_to_exist() -> None:
         assert (ROOT / link).exists(), link
     for folder in re.findall(r"^\| `([a-z_]+/)`", README, re.MULTILINE):
         assert (ROOT / folder).is_dir(), folder
+
+
+def test_the_worked_example_is_refreshed_by_what_changed(
+    server18: TestServer, tmp_path: Path
+) -> None:
+    """An example that does not run, or that a reader copies and gets wrong numbers from."""
+    text = (ROOT / "README.md").read_text().partition("## Adding a mart")[2]
+    example = text.partition("```sql\n")[2].partition("```")[0]
+    assert "in_dirty" in example, "the first SQL under `Adding a mart` is the example"
+    for part in ("models", "macros", "seeds", "dbt_project.yml", "profiles.yml"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, tmp_path / part)
+    (tmp_path / "models" / "intermediate" / "endpoints_daily.sql").write_text(example)
+    url = server18.database()
+    info = psycopg.conninfo.conninfo_to_dict(url)
+    environment = os.environ | {
+        "DBT_TARGET": "prod",
+        "PGHOST": info["host"],
+        "PGPORT": info["port"],
+        "PGUSER": "postgres",
+        "PGDATABASE": info["dbname"],
+    }
+
+    def dbt(*arguments: str) -> None:
+        result = subprocess.run(
+            [str(Path(sys.executable).parent / "dbt"), "--quiet", *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stdout
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        dbt("seed")
+        dbt("run", "--select", "+endpoints_daily")
+        connection.execute(
+            """
+            with trace as (
+                insert into traceability.execution_traces
+                    (correlation_id, root_id, session_id, source, started_at, status)
+                select id, id, id, 'user_prompt', '2026-03-01 10:00+00', 'in_progress'
+                from gen_random_uuid() as id
+                returning id
+            )
+            insert into traceability.endpoint_calls
+                (trace_id, service, endpoint_url, method, started_at, success)
+            select trace.id, 'RAG', '/', 'GET', '2026-03-01 23:59:59+00', number = 1
+            from trace, generate_series(1, 3) as number
+            """
+        )
+        dbt("run", "--select", "endpoints_daily")
+        found = connection.execute(
+            "select usage_date::text, service, calls, successes from intermediate.endpoints_daily"
+        ).fetchall()
+        assert found == [("2026-03-01", "RAG", 3, 1)]
+        what = connection.execute(
+            "select period::text, rows_after from ops.refreshed_periods"
+            " where target = 'intermediate.endpoints_daily'"
+        ).fetchall()
+        assert what == [("2026-03-01", 1)]

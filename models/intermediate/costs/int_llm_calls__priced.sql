@@ -12,7 +12,7 @@ models as (
 ),
 
 prices as (
-    select * from {{ ref("int_prices__tiered") }}
+    select * from {{ ref("int_prices__combined") }}
 ),
 
 priced as (
@@ -20,21 +20,24 @@ priced as (
         calls.*,
         models.provider,
         models.model,
-        input_prices.usd_per_million as input_price,
-        coalesce(cached_input_prices.usd_per_million, input_prices.usd_per_million)
-            as cached_input_price,
-        coalesce(cache_write_prices.usd_per_million, input_prices.usd_per_million)
-            as cache_write_price,
-        output_prices.usd_per_million as output_price,
-        coalesce(request_prices.usd_per_million, 0) as request_price
+        prices.input_price,
+        coalesce(prices.cached_input_price, prices.input_price) as cached_input_price,
+        coalesce(prices.cache_write_price, prices.input_price) as cache_write_price,
+        prices.output_price,
+        coalesce(prices.request_price, 0) as request_price
     from calls
     left join models
         on calls.model_recorded = models.model_recorded and calls.called_on = models.usage_date
-    {{ price_join("input") }}
-    {{ price_join("cached_input") }}
-    {{ price_join("cache_write") }}
-    {{ price_join("output") }}
-    {{ price_join("request") }}
+    left join prices
+        on
+            models.provider = prices.provider
+            and models.model = prices.model
+            and calls.called_on >= prices.valid_from
+            and calls.called_on < prices.valid_to
+            and calls.called_at_time >= prices.time_from_utc
+            and calls.called_at_time < prices.time_to_utc
+            and coalesce(calls.input_tokens, 0) >= prices.input_tokens_from
+            and coalesce(calls.input_tokens, 0) < prices.input_tokens_to
 ),
 
 computed as (

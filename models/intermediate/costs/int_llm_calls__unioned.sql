@@ -60,7 +60,7 @@ message_calls as (
 
 -- Agent and job spans repeat their children's tokens, so one level counts: LLM spans where the trace
 -- has any with tokens, else agent spans.
-raaf_spans_with_tokens as (
+raaf_spans_with_tokens as not materialized (
     select * from raaf_spans
     where
         kind in ('llm', 'agent')

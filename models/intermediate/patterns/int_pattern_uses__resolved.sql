@@ -2,11 +2,11 @@
 {{ config(
     materialized="incremental",
     period="used_date",
-    publishes="pattern_id, used_date as day",
+    publishes="run_date as day",
     indexes=[
         {"columns": ["pattern_use_id"], "unique": true},
         {"columns": ["used_date"]},
-        {"columns": ["pattern_id"]},
+        {"columns": ["run_date"]},
         {"columns": ["run_id", "source_system"]},
     ],
 ) }}
@@ -34,6 +34,7 @@ select
     runs.is_success as is_run_success,
     pattern_uses.used_at,
     (pattern_uses.used_at at time zone 'UTC')::date as used_date,
+    coalesce(runs.run_date, (pattern_uses.used_at at time zone 'UTC')::date) as run_date,
     coalesce(pattern_uses.is_success, runs.is_success) as is_success
 from pattern_uses
 left join runs

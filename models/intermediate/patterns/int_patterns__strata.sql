@@ -5,24 +5,22 @@
     indexes=[{"columns": ["patterns_strata_key"], "unique": true}, {"columns": ["pattern_id"]}],
 ) }}
 
-{{ dirtied_by([ref("int_pattern_uses__resolved")], "select keys ->> 'pattern_id' from changes") }}
-
-with pattern_uses as (
-    select * from {{ ref("int_pattern_uses__resolved") }}
-    where {{ in_dirty("pattern_id::text") }}
+with daily as (
+    select * from {{ ref("int_patterns__daily") }}
+    where {{ in_dirty("pattern_id") }}
 ),
 
+-- A run has one day, so that no run is counted under two.
 counted as (
     select
-        pattern_id::text as pattern_id,
+        pattern_id,
         agent_domain_key,
-        count(*) as uses,
-        count(is_success) as judged_uses,
-        count(*) filter (where is_success) as successes,
-        -- A run that used a pattern more than once is one run.
-        count(distinct run_id) filter (where is_run_success is not null) as runs,
-        count(distinct run_id) filter (where is_run_success) as run_successes
-    from pattern_uses
+        sum(uses)::bigint as uses,
+        sum(judged_uses)::bigint as judged_uses,
+        sum(successes)::bigint as successes,
+        sum(runs)::bigint as runs,
+        sum(run_successes)::bigint as run_successes
+    from daily
     group by pattern_id, agent_domain_key
 )
 

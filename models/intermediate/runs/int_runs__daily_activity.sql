@@ -10,13 +10,7 @@
     ],
 ) }}
 
-{{ dirtied_by(["observability.traces"], days_of_observability_spans()) }}
-{{ dirtied_by(["raaf.raaf_tracing_spans"], days_of_raaf_spans()) }}
-{{ dirtied_by(["agentic.agent_sessions"], days_of_agentic_messages()) }}
-{{ dirtied_by(["traceability.execution_traces"], days_of_hook_executions()) }}
-{{ dirtied_by(
-    ["traceability.agent_routing_decisions"], "select null::date where false"
-) }}
+{{ dirtied_by_calls(this) }}
 
 with calls as (
     select * from {{ ref("int_llm_calls__priced") }}

@@ -23,7 +23,7 @@ raaf_traces as (
     select * from {{ ref("stg_raaf__traces") }}
 ),
 
-raaf_spans as (
+raaf_spans as not materialized (
     select * from {{ ref("stg_raaf__spans") }}
 ),
 

@@ -21,7 +21,8 @@ select
     decisions.decision_type,
     decisions.confidence_score,
     decisions.outcome,
-    decisions.decided_at
+    decisions.decided_at,
+    decisions.decided_date
 from decisions
 inner join runs
     on decisions.source_system = runs.source_system and decisions.run_id = runs.run_id

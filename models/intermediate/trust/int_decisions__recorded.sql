@@ -10,7 +10,7 @@
     ],
 ) }}
 
-{{ dirtied_by(["agentic.agent_sessions"], days_of_agentic_decisions()) }}
+{{ dirtied_by(["agentic.agent_sessions"], days_counted(this, "decided_date", "session_id")) }}
 
 with decisions as (
     select * from {{ ref("stg_agentic__agent_decisions") }}

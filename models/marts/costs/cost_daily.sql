@@ -7,7 +7,7 @@
 
 {{ dirtied_by([ref("agent_runs")], days_of_run_activity(ref("int_runs__daily_activity"))) }}
 
-with runs as (
+with runs as not materialized (
     select * from {{ ref("agent_runs") }}
 ),
 

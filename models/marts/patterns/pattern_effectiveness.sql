@@ -53,8 +53,10 @@ comparisons as (
         pattern_id,
         sum(runs) as compared_runs,
         sum(successes) as compared_successes,
-        sum(other_runs) as other_runs,
-        sum(runs * other_successes::numeric / other_runs) as expected_successes
+        sum(runs * other_successes::numeric / other_runs) as expected_successes,
+        -- As many evenly drawn runs would say as much: an agent that hardly ever goes without the
+        -- pattern gives few runs to compare with, and they stand for many.
+        sum(runs) ^ 2 / sum(runs * runs::numeric / other_runs) as other_runs
     from compared
     group by pattern_id
 ),

@@ -8,20 +8,13 @@
     ],
 ) }}
 
-{{ dirtied_by([ref("agent_runs")], "select keys ->> 'agent_domain_key' from changes") }}
-
-with runs as (
-    select * from {{ ref("agent_runs") }}
+with judged_runs as (
+    select * from {{ ref("int_runs__judged_daily") }}
     where {{ in_dirty("agent_domain_key") }}
 ),
 
 trial_counts as (
     select generate_series(1, 4) as k
-),
-
-judged_runs as (
-    select * from runs
-    where is_success is not null
 ),
 
 agents as (
@@ -32,8 +25,8 @@ agents as (
         max(agent_name) as agent_name,
         max(agent_version) as agent_version,
         max(model_recorded) as model_recorded,
-        count(*) as runs,
-        count(*) filter (where is_success) as successes
+        sum(runs)::bigint as runs,
+        sum(successes)::bigint as successes
     from judged_runs
     group by agent_key, domain, agent_domain_key
 ),
@@ -43,8 +36,8 @@ tasks as (
         agent_key,
         domain,
         task_id,
-        count(*)::numeric as trials,
-        (count(*) filter (where is_success))::numeric as successes
+        sum(runs) as trials,
+        sum(successes) as successes
     from judged_runs
     where task_id is not null
     group by agent_key, domain, task_id

@@ -8,11 +8,8 @@
     ],
 ) }}
 
-{{ dirtied_by([ref("agent_runs")], "select keys ->> 'agent_domain_key' from changes") }}
-{{ dirtied_by([ref("int_decisions__recorded")], keys_of_runs(ref("agent_runs"))) }}
-
-with decisions as (
-    select * from {{ ref("int_decisions__judged") }}
+with daily as (
+    select * from {{ ref("int_decisions__daily") }}
     where {{ in_dirty("agent_domain_key") }}
 ),
 
@@ -20,28 +17,16 @@ trust_levels as (
     select * from {{ ref("trust_levels") }}
 ),
 
-daily as (
-    select
-        agent_key,
-        domain,
-        agent_domain_key,
-        (decided_at at time zone 'UTC')::date as as_of_date,
-        count(*) as decisions,
-        sum(outcome) as successes
-    from decisions
-    group by agent_key, domain, agent_domain_key, (decided_at at time zone 'UTC')::date
-),
-
 cumulated as (
     select
         agent_key,
         domain,
         agent_domain_key,
-        as_of_date,
+        decided_date as as_of_date,
         (sum(decisions) over progress)::bigint as decisions,
         (sum(successes) over progress)::bigint as successes
     from daily
-    window progress as (partition by agent_key, domain order by as_of_date)
+    window progress as (partition by agent_key, domain order by decided_date)
 ),
 
 bounded as (

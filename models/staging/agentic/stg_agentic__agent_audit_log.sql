@@ -1,20 +1,12 @@
 -- One row per action that was audited.
-with agent_audit_log as (
-    select * from {{ source("agentic", "agent_audit_log") }}
-),
-
-renamed as (
-    select
-        audit_id,
-        agent_id,
-        nullif(session_id, '00000000-0000-0000-0000-000000000000') as session_id,
-        tenant_id as tenant_key,
-        user_id::text as user_id,
-        action_type,
-        risk_level,
-        action_details ->> 'status' as action_status,
-        timestamp as acted_at
-    from agent_audit_log
-)
-
-select * from renamed
+select
+    audit_id,
+    agent_id,
+    nullif(session_id, '00000000-0000-0000-0000-000000000000') as session_id,
+    tenant_id as tenant_key,
+    user_id::text as user_id,
+    action_type,
+    risk_level,
+    action_details ->> 'status' as action_status,
+    timestamp as acted_at
+from {{ source("agentic", "agent_audit_log") }}

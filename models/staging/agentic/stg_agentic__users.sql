@@ -1,15 +1,7 @@
 -- One row per user of the agentic system, without what tells who they are.
-with users as (
-    select * from {{ source("agentic", "users") }}
-),
-
-renamed as (
-    select
-        user_id::text as user_id,
-        tenant_id as tenant_key,
-        is_active,
-        created_at
-    from users
-)
-
-select * from renamed
+select
+    user_id::text as user_id,
+    tenant_id as tenant_key,
+    is_active,
+    created_at
+from {{ source("agentic", "users") }}

@@ -1,19 +1,11 @@
 -- One row per version of an agent's state. What the state is stays in the raw layer.
-with agent_states as (
-    select * from {{ source("chat", "agent_states") }}
-),
-
-renamed as (
-    select
-        id as state_id,
-        agent_id,
-        tenant_id as tenant_key,
-        version as state_version,
-        modification_count,
-        valid_from,
-        valid_until,
-        is_current
-    from agent_states
-)
-
-select * from renamed
+select
+    id as state_id,
+    agent_id,
+    tenant_id as tenant_key,
+    version as state_version,
+    modification_count,
+    valid_from,
+    valid_until,
+    is_current
+from {{ source("chat", "agent_states") }}

@@ -1,16 +1,8 @@
 -- One row per agent of the chat system.
-with agents as (
-    select * from {{ source("chat", "agents") }}
-),
-
-renamed as (
-    select
-        id as agent_id,
-        tenant_id as tenant_key,
-        lower(btrim(name)) as agent_name,
-        active as is_active,
-        created_at
-    from agents
-)
-
-select * from renamed
+select
+    id as agent_id,
+    tenant_id as tenant_key,
+    lower(btrim(name)) as agent_name,
+    active as is_active,
+    created_at
+from {{ source("chat", "agents") }}

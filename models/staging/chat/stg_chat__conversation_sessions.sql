@@ -1,20 +1,12 @@
 -- One row per session of a conversation.
-with conversation_sessions as (
-    select * from {{ source("chat", "conversation_sessions") }}
-),
-
-renamed as (
-    select
-        id as session_id,
-        conversation_id,
-        tenant_id as tenant_key,
-        user_id::text as user_id,
-        agent_id,
-        started_at,
-        ended_at,
-        {{ conform_status("status") }} as status,
-        status as status_recorded
-    from conversation_sessions
-)
-
-select * from renamed
+select
+    id as session_id,
+    conversation_id,
+    tenant_id as tenant_key,
+    user_id::text as user_id,
+    agent_id,
+    started_at,
+    ended_at,
+    {{ conform_status("status") }} as status,
+    status as status_recorded
+from {{ source("chat", "conversation_sessions") }}

@@ -1,28 +1,20 @@
 -- One row per message of a session. Its text stays in the raw layer.
-with chat_messages_v2 as (
-    select * from {{ source("chat", "chat_messages_v2") }}
-),
-
-renamed as (
-    select
-        id as message_id,
-        session_id,
-        conversation_id,
-        tenant_id as tenant_key,
-        role,
-        content ->> 'type' as content_type,
-        parent_message_id,
-        created_at as sent_at,
-        nullif(metadata ->> 'model', '') as model_recorded,
-        {{ json_number("metadata -> 'tokens'", "prompt") }} as input_tokens,
-        {{ json_number("metadata -> 'tokens'", "completion") }} as output_tokens,
-        -- Some writers give a plain number, others an object.
-        coalesce(
-            {{ json_number("metadata", "tokens") }},
-            {{ json_number("metadata -> 'tokens'", "total") }}
-        ) as total_tokens,
-        {{ json_number("metadata -> 'latency'", "inference_ms") }} as inference_ms
-    from chat_messages_v2
-)
-
-select * from renamed
+select
+    id as message_id,
+    session_id,
+    conversation_id,
+    tenant_id as tenant_key,
+    role,
+    content ->> 'type' as content_type,
+    parent_message_id,
+    created_at as sent_at,
+    nullif(metadata ->> 'model', '') as model_recorded,
+    {{ json_number("metadata -> 'tokens'", "prompt") }} as input_tokens,
+    {{ json_number("metadata -> 'tokens'", "completion") }} as output_tokens,
+    -- Some writers give a plain number, others an object.
+    coalesce(
+        {{ json_number("metadata", "tokens") }},
+        {{ json_number("metadata -> 'tokens'", "total") }}
+    ) as total_tokens,
+    {{ json_number("metadata -> 'latency'", "inference_ms") }} as inference_ms
+from {{ source("chat", "chat_messages_v2") }}

@@ -1,18 +1,10 @@
 -- One row per attempt to run a span again.
-with raaf_tracing_span_replays as (
-    select * from {{ source("raaf", "raaf_tracing_span_replays") }}
-),
-
-renamed as (
-    select
-        id as replay_id,
-        original_span_id,
-        replayed_span_id,
-        tenant_id as tenant_key,
-        {{ conform_status("status") }} as status,
-        status as status_recorded,
-        created_at as requested_at
-    from raaf_tracing_span_replays
-)
-
-select * from renamed
+select
+    id as replay_id,
+    original_span_id,
+    replayed_span_id,
+    tenant_id as tenant_key,
+    {{ conform_status("status") }} as status,
+    status as status_recorded,
+    created_at as requested_at
+from {{ source("raaf", "raaf_tracing_span_replays") }}

@@ -1,19 +1,11 @@
 -- One row per trace of the agent framework.
-with raaf_tracing_traces as (
-    select * from {{ source("raaf", "raaf_tracing_traces") }}
-),
-
-renamed as (
-    select
-        trace_id,
-        tenant_id as tenant_key,
-        workflow_name as workflow,
-        group_id,
-        coalesce(started_at, created_at) as started_at,
-        ended_at,
-        {{ conform_status("status") }} as status,
-        status as status_recorded
-    from raaf_tracing_traces
-)
-
-select * from renamed
+select
+    trace_id,
+    tenant_id as tenant_key,
+    workflow_name as workflow,
+    group_id,
+    coalesce(started_at, created_at) as started_at,
+    ended_at,
+    {{ conform_status("status") }} as status,
+    status as status_recorded
+from {{ source("raaf", "raaf_tracing_traces") }}

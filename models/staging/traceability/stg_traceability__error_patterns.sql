@@ -1,23 +1,15 @@
 -- One row per kind of error that comes back. Its message stays in the raw layer.
-with error_patterns as (
-    select * from {{ source("traceability", "error_patterns") }}
-),
-
-renamed as (
-    select
-        id as error_pattern_id,
-        tenant_id as tenant_key,
-        error_type,
-        error_category,
-        severity,
-        error_count,
-        affected_agents,
-        hook_type,
-        split_part(endpoint_url, '?', 1) as endpoint,
-        resolution_success_rate,
-        first_occurrence_at,
-        last_occurrence_at
-    from error_patterns
-)
-
-select * from renamed
+select
+    id as error_pattern_id,
+    tenant_id as tenant_key,
+    error_type,
+    error_category,
+    severity,
+    error_count,
+    affected_agents,
+    hook_type,
+    split_part(endpoint_url, '?', 1) as endpoint,
+    resolution_success_rate,
+    first_occurrence_at,
+    last_occurrence_at
+from {{ source("traceability", "error_patterns") }}

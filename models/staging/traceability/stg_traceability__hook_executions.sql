@@ -1,29 +1,21 @@
 -- One row per hook that ran around a prompt or a tool.
-with hook_executions as (
-    select * from {{ source("traceability", "hook_executions") }}
-),
-
-renamed as (
-    select
-        id as hook_execution_id,
-        trace_id,
-        tenant_id as tenant_key,
-        hook_type,
-        hook_name,
-        execution_order,
-        nullif(tool_name, '') as tool_name,
-        started_at,
-        completed_at as ended_at,
-        duration_ms,
-        {{ conform_status("status") }} as status,
-        status as status_recorded,
-        error_type,
-        rag_query_performed as has_rag_query,
-        quality_check_performed as has_quality_check,
-        {{ json_number("quality_results", "quality_score") }} as quality_score,
-        {{ json_number("quality_results", "violations_found") }} as violations_found,
-        {{ json_number("quality_results", "corrections_applied") }} as corrections_applied
-    from hook_executions
-)
-
-select * from renamed
+select
+    id as hook_execution_id,
+    trace_id,
+    tenant_id as tenant_key,
+    hook_type,
+    hook_name,
+    execution_order,
+    nullif(tool_name, '') as tool_name,
+    started_at,
+    completed_at as ended_at,
+    duration_ms,
+    {{ conform_status("status") }} as status,
+    status as status_recorded,
+    error_type,
+    rag_query_performed as has_rag_query,
+    quality_check_performed as has_quality_check,
+    {{ json_number("quality_results", "quality_score") }} as quality_score,
+    {{ json_number("quality_results", "violations_found") }} as violations_found,
+    {{ json_number("quality_results", "corrections_applied") }} as corrections_applied
+from {{ source("traceability", "hook_executions") }}

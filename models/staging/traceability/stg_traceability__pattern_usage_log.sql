@@ -1,22 +1,14 @@
 -- One row per use of a pattern.
-with pattern_usage_log as (
-    select * from {{ source("traceability", "pattern_usage_log") }}
-),
-
-renamed as (
-    select
-        id as pattern_use_id,
-        pattern_id,
-        trace_id,
-        tenant_id as tenant_key,
-        coalesce({{ loaded_run_id() }}, trace_id::text) as run_id,
-        used_at,
-        match_score,
-        was_applied as is_applied,
-        outcome,
-        success as is_success,
-        actual_duration_ms
-    from pattern_usage_log
-)
-
-select * from renamed
+select
+    id as pattern_use_id,
+    pattern_id,
+    trace_id,
+    tenant_id as tenant_key,
+    coalesce({{ loaded_run_id() }}, trace_id::text) as run_id,
+    used_at,
+    match_score,
+    was_applied as is_applied,
+    outcome,
+    success as is_success,
+    actual_duration_ms
+from {{ source("traceability", "pattern_usage_log") }}

@@ -1,0 +1,10 @@
+drop function sketches.percentile(jsonb, numeric);
+drop function sketches.observations(jsonb);
+drop aggregate sketches.merge(jsonb);
+drop function sketches.merged(jsonb[]);
+drop aggregate sketches.sketch(numeric);
+drop function sketches.sketch_of(numeric[]);
+drop function sketches.bucket_value(int);
+drop function sketches.bucket(numeric);
+drop function sketches.bounds();
+drop schema sketches;

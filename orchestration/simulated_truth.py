@@ -1,0 +1,441 @@
+"""The true answers to what the marts are asked, from what truly happened and by plain arithmetic.
+
+`truth` gives one document. Under the name of each mart it has the mart's rows, with the mart's
+column names; but people and agents stand there by their own ids and names, where the marts have hashes.
+Beside them:
+
+- `schema` (`traffic-truth/1`), `seed`, `first_day`, `last_day`: what was simulated.
+- `agents`: the true chance of success of each, `chance_from`, `chance_to` and its `course` between
+  the two (steady, jumps at `changes_at`, drifts), and `true_rate`, its mean over what was judged.
+- `patterns`: the true `uplift` of each, and `true_rate`, the mean chance over its judged uses.
+- `deletion_requests`: users who ask to be deleted, and on which day.
+- `rows`: how many rows each raw table has in the end.
+- `arrivals`: rows `sent_twice`, `overtaken` by later ones, sent `before_their_time` by a clock that
+  is ahead, and `days_late`, the longest delay.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from math import comb
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from orchestration import simulated_staff as staff
+from orchestration.prices import PRICES, SEEDS
+from orchestration.simulate import midnight
+from orchestration.simulated_runs import pattern_uuid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date, datetime
+    from pathlib import Path
+
+    from orchestration.simulated_runs import Call, Row, Run
+    from orchestration.simulated_staff import Agent, Model
+    from orchestration.simulated_traffic import Traffic
+
+Z = Decimal("1.959964")  # of a 95 % interval
+MILLIONTH = Decimal("0.000001")
+
+
+def truth(traffic: Traffic) -> dict[str, Any]:
+    """Give the document that this module describes."""
+    runs = traffic.runs
+    progression = _trust_progression(traffic)
+    return {
+        "schema": "traffic-truth/1",
+        "seed": traffic.seed,
+        "first_day": traffic.first_day,
+        "last_day": traffic.last_day,
+        "agents": _agents(traffic),
+        "patterns": _patterns(traffic),
+        "agent_runs": _agent_runs(runs),
+        "cost_daily": _cost_daily(runs),
+        "task_reliability": _task_reliability(traffic),
+        "trust_progression": progression,
+        "trust_current": _trust_current(progression),
+        "pattern_effectiveness": _pattern_effectiveness(traffic),
+        "deletion_requests": traffic.deletion_requests,
+        "rows": _rows(traffic),
+        "arrivals": _arrivals(traffic),
+    }
+
+
+def write(path: Path, traffic: Traffic) -> None:
+    """Write the document as JSON; money and rates are numbers with all their digits."""
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(truth(traffic))
+    path.write_bytes(msgspec.json.format(encoded) + b"\n")
+
+
+class PriceBook:
+    """What tokens cost at a moment, from the price seed."""
+
+    def __init__(self) -> None:
+        self.prices: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+        with (SEEDS / PRICES).open() as file:
+            for row in csv.DictReader(file):
+                self.prices[row["provider"], row["model"], row["component"]].append(row)
+
+    def price(self, model: Model, component: str, at: datetime, size: int) -> Decimal | None:
+        """USD for a million units in a call of this size."""
+        day, hour = at.date().isoformat(), at.time().isoformat()
+        holding = [
+            (int(row["tier_above_input_tokens"]), Decimal(row["usd_per_million"]))
+            for row in self.prices[model.provider or "", model.book_name or "", component]
+            if (row["valid_from"] or "0") <= day < (row["valid_to"] or "9")
+            and (row["time_from_utc"] or "0") <= hour < (row["time_to_utc"] or "9")
+        ]
+        tiers = [(above, price) for above, price in holding if size > above or above == 0]
+        return max(tiers)[1] if tiers else None
+
+    def cost(self, call: Call) -> Decimal | None:
+        """What a call costs by the book, if both its counts and their prices are known."""
+        if call.input_tokens is None or call.output_tokens is None:
+            return None
+        read, written, cached = (
+            self.price(call.model, component, call.at, call.input_tokens)
+            for component in ("input", "output", "cached_input")
+        )
+        if read is None or written is None:
+            return None
+        from_cache = call.cached_tokens or 0
+        fresh = call.input_tokens - from_cache
+        by_cache = read if cached is None else cached
+        return (fresh * read + from_cache * by_cache + call.output_tokens * written) * MILLIONTH
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    """The sum of what is known; None if nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
+
+
+@dataclass(frozen=True)
+class _Usage:
+    """A call, or the total of a run that is known only in total, with what it cost."""
+
+    run: Run
+    call: Call
+    computed: Decimal | None
+
+    @property
+    def is_call(self) -> bool:
+        return self.run.total is None
+
+    @property
+    def reported(self) -> Decimal | None:
+        return self.call.reported_cost
+
+    @property
+    def cost(self) -> Decimal | None:
+        return self.computed if self.reported is None else self.reported
+
+
+def _usages(run: Run, book: PriceBook) -> list[_Usage]:
+    if run.total:
+        return [_Usage(run, run.total, None)]
+    return [_Usage(run, call, book.cost(call)) for call in run.calls]
+
+
+def _tokens(usages: list[_Usage]) -> Row:
+    return {
+        "input_tokens": _sum(usage.call.input_tokens for usage in usages),
+        "cached_input_tokens": _sum(usage.call.cached_tokens for usage in usages),
+        "output_tokens": _sum(usage.call.output_tokens for usage in usages),
+        "unsplit_tokens": _sum(usage.call.total_tokens for usage in usages),
+    }
+
+
+def _who(agent: Agent, seed: int) -> Row:
+    """An agent as its system knows it."""
+    knows_model = agent.version is not None
+    return {
+        "source_system": agent.system,
+        "agent_name": f"{agent.name}-{seed}",
+        "agent_version": agent.version,
+        "model_recorded": agent.model.name if knows_model else None,
+        "domain": agent.domain,
+    }
+
+
+def _agent_runs(runs: list[Run]) -> list[Row]:
+    book = PriceBook()
+    return [_agent_run(run, _usages(run, book)) for run in runs]
+
+
+def _agent_run(run: Run, usages: list[_Usage]) -> Row:
+    who = _who(run.agent, run.seed)
+    agent_cost, counterpart_cost = (
+        _sum(usage.cost for usage in usages if usage.call.payer == payer)
+        for payer in ("agent", "counterpart")
+    )
+    counts: Row = {
+        "llm_calls": len(run.calls),
+        "tool_calls": len(run.tools),
+        "tool_errors": sum(tool.failed for tool in run.tools),
+        "messages": len(run.messages),
+    }
+    return {
+        **who,
+        "run_id": run.id,
+        "model": run.agent.model.book_name if who["model_recorded"] else None,
+        "workflow": run.agent.workflow,
+        "task_id": run.task,
+        "trial": run.trial,
+        "user_id": run.user,
+        "run_date": run.started_at.date(),
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "duration_ms": run.duration_ms,
+        "status": run.status,
+        "is_success": run.verdict.success if run.verdict else None,
+        **(dict.fromkeys(counts) if run.total else counts),
+        **_tokens(usages),
+        "agent_cost_usd": agent_cost,
+        "counterpart_cost_usd": counterpart_cost,
+        "agent_cost_recorded_usd": run.total.reported_cost if run.total else None,
+        "fees_usd": run.fees,
+        "cost_usd": _sum((agent_cost, counterpart_cost, run.fees)),
+        "error_type": run.error_type,
+    }
+
+
+def _cost_daily(runs: list[Run]) -> list[Row]:
+    book = PriceBook()
+    groups: defaultdict[tuple[Any, ...], list[_Usage]] = defaultdict(list)
+    for run in runs:
+        for usage in _usages(run, book):
+            call = usage.call
+            key = (call.at.date(), run.agent, run.user, call.model, call.payer)
+            groups[key].append(usage)
+    return [_cost_of_day(usages) for usages in groups.values()]
+
+
+def _cost_of_day(usages: list[_Usage]) -> Row:
+    run, call = usages[0].run, usages[0].call
+    calls = [usage for usage in usages if usage.is_call]
+    return {
+        **_who(run.agent, run.seed),
+        "usage_date": call.at.date(),
+        "workflow": run.agent.workflow,
+        "user_id": run.user,
+        "provider": call.model.provider,
+        "model": call.model.book_name,
+        "model_recorded": call.model.name,
+        "payer": call.payer,
+        "runs": len({usage.run.name for usage in usages}),
+        "llm_calls": len(calls),
+        **_tokens(usages),
+        "reported_cost_usd": _sum(usage.reported for usage in usages),
+        "computed_cost_usd": _sum(usage.computed for usage in usages),
+        "cost_usd": _sum(usage.cost for usage in usages),
+        "calls_reported": sum(usage.reported is not None for usage in calls),
+        "calls_computed": sum(
+            usage.reported is None and usage.computed is not None for usage in calls
+        ),
+        "calls_unpriced": sum(usage.cost is None for usage in calls),
+    }
+
+
+def _agents(traffic: Traffic) -> list[Row]:
+    judged: defaultdict[Agent, list[float]] = defaultdict(list)
+    for run in traffic.runs:
+        # Where decisions are judged, the run's own verdict is one of them.
+        verdicts = [decision.verdict for decision in run.decisions] or [run.verdict]
+        judged[run.agent] += [verdict.chance for verdict in verdicts if verdict]
+    days = (traffic.last_day - traffic.first_day).days + 1
+    rows = []
+    for agent in {run.agent: None for run in traffic.runs}:
+        chance, changes_at = agent.chance, None
+        if chance.jumps_at is not None:
+            changes_at = midnight(traffic.first_day) + timedelta(days=days * chance.jumps_at)
+        rows.append(
+            _who(agent, traffic.seed)
+            | {
+                "course": chance.course,
+                "chance_from": chance.at(0),
+                "chance_to": chance.at(1),
+                "changes_at": changes_at,
+                "judged": len(judged[agent]),
+                "true_rate": fmean(judged[agent]) if judged[agent] else None,
+            }
+        )
+    return rows
+
+
+def _task_reliability(traffic: Traffic) -> list[Row]:
+    rows = []
+    judged: defaultdict[Agent, list[tuple[str | None, bool]]] = defaultdict(list)
+    for run in traffic.runs:
+        if run.verdict:
+            judged[run.agent].append((run.task, run.verdict.success))
+    for agent, verdicts in judged.items():
+        tasks: defaultdict[str, list[bool]] = defaultdict(list)
+        for task, success in verdicts:
+            if task:
+                tasks[task].append(success)
+        successes = sum(success for _, success in verdicts)
+        for k in range(1, 5):
+            shares = [
+                Fraction(comb(sum(trials), k), comb(len(trials), k))
+                for trials in tasks.values()
+                if len(trials) >= k
+            ]
+            row = {
+                "k": k,
+                "tasks": len(shares),
+                "runs": len(verdicts),
+                "successes": successes,
+                "success_rate": successes / len(verdicts),
+                "pass_hat_k": float(sum(shares) / len(shares)) if shares else None,
+            }
+            rows.append(_who(agent, traffic.seed) | row)
+    return rows
+
+
+def _interval(successes: int, trials: int) -> tuple[Decimal, Decimal]:
+    """Wilson's 95 % interval of a rate."""
+    rate = Decimal(successes) / trials
+    middle = rate + Z**2 / (2 * trials)
+    reach = Z * ((rate * (1 - rate) + Z**2 / (4 * trials)) / trials).sqrt()
+    scale = 1 + Z**2 / trials
+    return max(Decimal(0), (middle - reach) / scale), min(Decimal(1), (middle + reach) / scale)
+
+
+def _trust_progression(traffic: Traffic) -> list[Row]:
+    with (SEEDS / "trust_levels.csv").open() as file:
+        levels = list(csv.DictReader(file))
+    days: defaultdict[tuple[date, Agent], list[bool]] = defaultdict(list)
+    for run in traffic.runs:
+        for decision in run.decisions:
+            if decision.verdict:
+                days[decision.at.date(), run.agent].append(decision.verdict.success)
+    so_far: defaultdict[Agent, list[bool]] = defaultdict(list)
+    rows = []
+    for (day, agent), verdicts in sorted(days.items(), key=lambda item: item[0][0]):
+        judged = so_far[agent]
+        judged += verdicts
+        low, high = _interval(sum(judged), len(judged))
+        reached = [
+            int(level["level"])
+            for level in levels
+            if len(judged) >= int(level["min_decisions"])
+            and low >= Decimal(level["min_interval_low"])
+        ]
+        row = {
+            "as_of_date": day,
+            "decisions": len(judged),
+            "successes": sum(judged),
+            "success_rate": sum(judged) / len(judged),
+            "interval_low": low,
+            "interval_high": high,
+            "level": max(reached),
+        }
+        rows.append(_who(agent, traffic.seed) | row)
+    return rows
+
+
+def _trust_current(progression: list[Row]) -> list[Row]:
+    histories: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in progression:
+        histories[row["agent_name"]].append(row)
+    current = []
+    for history in histories.values():
+        changes = [
+            after for before, after in pairwise(history) if after["level"] != before["level"]
+        ]
+        since = (changes or history[:1])[-1]["as_of_date"]
+        current.append(history[-1] | {"level_since": since})
+    return current
+
+
+def _uses(traffic: Traffic) -> dict[staff.Pattern, list[Run]]:
+    """The runs that used each pattern."""
+    patterns = staff.PATTERNS if "traceability" in traffic.systems else ()
+    uses: dict[staff.Pattern, list[Run]] = {pattern: [] for pattern in patterns}
+    for run in traffic.runs:
+        if run.uses_pattern and run.agent.pattern:
+            uses[run.agent.pattern].append(run)
+    return uses
+
+
+def _patterns(traffic: Traffic) -> list[Row]:
+    rows = []
+    for pattern, uses in _uses(traffic).items():
+        chances = [run.verdict.chance for run in uses if run.verdict]
+        row = {
+            "pattern_id": str(pattern_uuid(traffic.seed, pattern)),
+            "name": pattern.name,
+            "uplift": pattern.uplift,
+            "true_rate": fmean(chances) if chances else None,
+        }
+        rows.append(row)
+    return rows
+
+
+def _pattern_effectiveness(traffic: Traffic) -> list[Row]:
+    rows = []
+    for pattern, uses in _uses(traffic).items():
+        verdicts = [run.verdict.success for run in uses if run.verdict]
+        low, high = _interval(sum(verdicts), len(verdicts)) if verdicts else (None, None)
+        row = {
+            "pattern_id": str(pattern_uuid(traffic.seed, pattern)),
+            "pattern": " → ".join(pattern.steps),
+            "domain": pattern.domain,
+            "uses": len(uses),
+            "judged_uses": len(verdicts),
+            "successes": sum(verdicts),
+            "success_rate": sum(verdicts) / len(verdicts) if verdicts else None,
+            "interval_low": low,
+            "interval_high": high,
+            "uplift": _uplift(pattern, traffic.runs),
+        }
+        rows.append(row)
+    return rows
+
+
+def _uplift(pattern: staff.Pattern, runs: list[Run]) -> float | None:
+    """How much better each agent did with the pattern than without, weighted by its uses."""
+    verdicts: defaultdict[tuple[Agent, bool], list[bool]] = defaultdict(list)
+    for run in runs:
+        if run.agent.pattern == pattern and run.verdict:
+            verdicts[run.agent, run.uses_pattern].append(run.verdict.success)
+    compared, gained = 0, Fraction(0)
+    for agent in {agent for agent, _ in verdicts}:
+        used, others = verdicts[agent, True], verdicts[agent, False]
+        if used and others:
+            compared += len(used)
+            gained += sum(used) - Fraction(sum(others) * len(used), len(others))
+    return float(gained / compared) if compared else None
+
+
+def _rows(traffic: Traffic) -> Row:
+    # A second delivery is of the same row.
+    rows = Counter({id(one.row): one.table for one in traffic.writes if not one.key}.values())
+    edited = "chat.chat_messages_v2"
+    rows["chat.message_versions"] = sum(
+        one.table == edited and bool(one.key) for one in traffic.writes
+    )
+    return dict(rows)
+
+
+def _arrivals(traffic: Traffic) -> Row:
+    writes = traffic.writes
+    latest_events = accumulate((one.event_at for one in writes), max)
+    return {
+        "sent_twice": len(writes) - len({id(one.row) for one in writes}),
+        "overtaken": sum(
+            one.event_at < latest for one, latest in zip(writes, latest_events, strict=True)
+        ),
+        "before_their_time": sum(one.event_at > one.arrives_at for one in writes),
+        "days_late": max((one.arrives_at - one.event_at).days for one in writes),
+    }
