@@ -38,7 +38,7 @@ for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
     and (
-        owner_user_id = (select chat.caller_user_id())
+        owner_user_id = (select ops.caller_user_uuid())
         or id in (select m.workspace_id from chat.workspace_members as m)
     )
 );
@@ -69,7 +69,7 @@ for insert to authenticated
 with check (
     tenant_id = (select ops.caller_tenant_id())
     and channel_id in (select c.id from chat.chat_channels as c)
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
     and sender_agent_id is null
 );
 
@@ -88,7 +88,7 @@ with check (
     and session_id in (select s.id from chat.conversation_sessions as s)
     and (channel_id is null or channel_id in (select c.id from chat.chat_channels as c))
     and role = 'user'
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
 );
 
 create policy chat_messages_v2_edit on chat.chat_messages_v2
@@ -96,12 +96,12 @@ for update to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
     and role = 'user'
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
 )
 with check (
     tenant_id = (select ops.caller_tenant_id())
     and role = 'user'
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
 );
 
 create policy message_versions_read on chat.message_versions
@@ -283,7 +283,7 @@ begin
         coalesce(latest.version_number, 0) + 1,
         old.content,
         old.metadata,
-        (select u.id from chat.users as u where u.id = chat.caller_user_id()),
+        (select u.id from chat.users as u where u.id = ops.caller_user_uuid()),
         nullif(current_setting('app.change_reason', true), ''),
         old.tenant_id
     );
