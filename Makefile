@@ -46,6 +46,8 @@ format: setup ## Mend format and style where that can be done
 
 bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.load
+	@$(BIN)/python -m benchmarks.writes
+	@$(BIN)/python -m benchmarks.reads
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

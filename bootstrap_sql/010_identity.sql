@@ -33,3 +33,14 @@ return coalesce(nullif(current_setting('app.tenant_id', true), ''), ops.caller_c
 comment on function ops.caller_tenant_id() is
 'The calling tenant: the setting app.tenant_id, else the token''s tenant_id, else ''default'', the '
 'one tenant of an installation without tenants.';
+
+create function ops.caller_user_uuid() returns uuid
+language sql
+stable
+parallel safe
+return substring(
+    ops.caller_user_id() from '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
+)::uuid;
+
+comment on function ops.caller_user_uuid() is
+'The calling user as a uuid; null when anonymous or when the id is no uuid: no row is theirs then.';

@@ -47,8 +47,10 @@ comment on table ops.refreshes is
 comment on column ops.refreshes.target is 'Table, with its schema.';
 comment on column ops.refreshes.relation is
 'Its oid then: a table that was dropped and made again has seen nothing.';
-comment on column ops.refreshes.grain is 'Whether periods or keys of it are replaced, or all of it is computed and compared.';
-comment on column ops.refreshes.grain_column is 'Its column with the period, a UTC day, or the key; null where all is computed.';
+comment on column ops.refreshes.grain is
+'Whether periods or keys of it are replaced, or all of it is computed and compared.';
+comment on column ops.refreshes.grain_column is
+'Its column with the period, a UTC day, or the key; null where all is computed.';
 comment on column ops.refreshes.model_hash is
 'Hash of the model''s SQL: another SQL dirties all that is open.';
 comment on column ops.refreshes.seen is 'Changes of transactions that this snapshot saw are counted.';
@@ -735,4 +737,5 @@ grant execute on function ops.seal_period(regclass, date) to agentbooks_refreshe
 grant execute on function ops.freeze_period(regclass, date) to agentbooks_refresher;
 grant execute on function ops.thaw_period(regclass, date) to agentbooks_refresher;
 grant execute on function ops.restore_frozen_periods(regclass) to agentbooks_refresher;
-grant execute on function ops.refresh(regclass, text, text, text, text, text[], text, boolean) to agentbooks_refresher;
+grant execute on function ops.refresh(regclass, text, text, text, text, text[], text, boolean)
+to agentbooks_refresher;

@@ -140,9 +140,9 @@ create index idx_raaf_tracing_spans_trace_parent on raaf.raaf_tracing_spans (tra
 create index idx_raaf_tracing_spans_name on raaf.raaf_tracing_spans (name);
 -- The latest spans of a kind.
 create index idx_raaf_tracing_spans_kind on raaf.raaf_tracing_spans (kind, start_time desc);
--- The latest errors.
+-- The latest errors; the tenant, so that the rows of others are passed over within the index.
 create index idx_raaf_tracing_spans_status
-on raaf.raaf_tracing_spans (status, start_time desc) where status <> 'ok';
+on raaf.raaf_tracing_spans (status, start_time desc, tenant_id) where status <> 'ok';
 -- Dashboards of recent spans; one day out of a month.
 create index idx_raaf_tracing_spans_recent on raaf.raaf_tracing_spans (start_time desc);
 -- Containment in attributes: @>.

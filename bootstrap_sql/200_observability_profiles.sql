@@ -11,22 +11,6 @@ comment on schema observability is
 grant usage on schema observability to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
 
-create function observability.caller_profile_id() returns uuid
-language sql
-stable
-parallel safe
-return substring(
-    ops.caller_user_id() from '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
-)::uuid;
-
-comment on function observability.caller_profile_id() is
-'The calling user as the uuid that profiles use; null for nobody, and for an id that is no uuid.';
-
-revoke all on function observability.caller_profile_id() from public;
-grant execute on function observability.caller_profile_id() to
-    agentbooks_loader, service_role, authenticated;
-
-
 -- Settings hold keys of other services in clear text. So every role but the application server and
 -- the row's own user gets its rights column by column, and no index copies them.
 create table observability.profiles (
@@ -47,10 +31,10 @@ alter table observability.profiles enable row level security;
 create policy profiles_own on observability.profiles
 for all to authenticated
 using (
-    tenant_id = (select ops.caller_tenant_id()) and id = (select observability.caller_profile_id())
+    tenant_id = (select ops.caller_tenant_id()) and id = (select ops.caller_user_uuid())
 )
 with check (
-    tenant_id = (select ops.caller_tenant_id()) and id = (select observability.caller_profile_id())
+    tenant_id = (select ops.caller_tenant_id()) and id = (select ops.caller_user_uuid())
 );
 
 grant select (id, email, name, role, avatar_url, created_at, updated_at, tenant_id, change_id)
@@ -106,11 +90,11 @@ create policy workflows_own on observability.workflows
 for all to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 )
 with check (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 grant select, insert, update on observability.workflows to agentbooks_loader;

@@ -35,7 +35,7 @@ create table observability.traces (
     trace_id uuid not null default gen_random_uuid() primary key,
     workflow_id varchar(255) not null,
     execution_id varchar(255) not null,
-    user_id uuid default observability.caller_profile_id(),
+    user_id uuid default ops.caller_user_uuid(),
     query text,
     started_at timestamptz not null default now() check (
         started_at >= timestamptz '2000-01-01 00:00+00'
@@ -78,11 +78,11 @@ create policy traces_own on observability.traces
 for all to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 )
 with check (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 grant select, insert, update on observability.traces to agentbooks_loader;
@@ -135,7 +135,7 @@ create table observability.spans (
     trace_id uuid not null references observability.traces (trace_id) on delete cascade,
     span_id uuid not null default gen_random_uuid(),
     parent_span_id uuid,
-    user_id uuid default observability.caller_profile_id(),
+    user_id uuid default ops.caller_user_uuid(),
     span_type varchar(50) not null
     constraint valid_span_type check (
         span_type = any(
@@ -207,11 +207,11 @@ create policy spans_own on observability.spans
 for all to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 )
 with check (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 grant select, insert, update on observability.spans to agentbooks_loader;

@@ -47,7 +47,7 @@ create policy cost_records_own on observability.cost_records
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 grant select, insert, update on observability.cost_records to agentbooks_loader;
@@ -127,7 +127,7 @@ create policy cost_aggregations_own on observability.cost_aggregations
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 grant select, insert, update on observability.cost_aggregations to agentbooks_loader;
@@ -204,7 +204,7 @@ create policy usage_logs_own on observability.usage_logs
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select observability.caller_profile_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 grant select, insert, update on observability.usage_logs to agentbooks_loader;

@@ -21,8 +21,10 @@ using hnsw (prompt_embedding public.vector_cosine_ops) where is_active;
 create index idx_routing_embedding on traceability.agent_routing_decisions
 using hnsw (query_embedding public.vector_cosine_ops);
 
--- The index knows distance alone. So the 100 nearest patterns are taken from it, and the best of
--- those are chosen by distance and success. Iteration goes on past patterns of other tenants.
+-- The index knows distance alone. So eight times as many patterns as are wanted are taken from it, and
+-- the best of those are chosen by distance and success. Iteration goes on past patterns of other
+-- tenants; for a tenant with few of them that is far, and a planner that is told whom the policy lets
+-- through reads those few instead. So each call is planned anew, for its tenant and limit.
 create function traceability.find_similar_patterns(
     p_embedding public.vector,
     p_min_similarity double precision default 0.70,
@@ -34,12 +36,19 @@ returns table (
     success_rate numeric,
     total_usage_count int
 )
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set hnsw.ef_search = 100
 set hnsw.iterative_scan = strict_order
-begin atomic
+set plan_cache_mode = force_custom_plan
+as $function$
+declare
+    only_tenant text := case
+        when row_security_active('traceability.success_patterns') then ops.caller_tenant_id()
+    end;
+begin
+    return query
     with nearest as materialized (
         select
             p.id,
@@ -47,20 +56,22 @@ begin atomic
             p.total_usage_count,
             1 - (p.prompt_embedding operator(public.<=>) p_embedding) as similarity
         from traceability.success_patterns as p
-        where p.is_active
+        where p.is_active and (only_tenant is null or p.tenant_id = only_tenant)
         order by p.prompt_embedding operator(public.<=>) p_embedding
-        limit 100
+        limit least(8 * p_limit::bigint, 100)
     )
     select n.id, n.similarity, n.success_rate, n.total_usage_count
     from nearest as n
     where n.similarity between p_min_similarity and 1.000001
     order by n.similarity * n.success_rate desc nulls last, n.similarity desc, n.id
     limit p_limit;
-end;
+end
+$function$;
 
 comment on function traceability.find_similar_patterns (public.vector, double precision, int) is
 'Active patterns whose prompt is like the given one (cosine similarity, at most 1), best first by '
-'similarity x success rate, unused ones last. Chooses among the 100 nearest. p_limit null: all.';
+'similarity x success rate, unused ones last. Chooses among the 8 x p_limit nearest, at most 100. '
+'p_limit null: all of 100.';
 
 revoke all on function traceability.find_similar_patterns (public.vector, double precision, int)
 from public;

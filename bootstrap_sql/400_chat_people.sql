@@ -11,23 +11,6 @@ comment on schema chat is
 grant usage on schema chat to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
 
-create function chat.caller_user_id() returns uuid
-language sql
-stable
-parallel safe
-return case
-    when ops.caller_user_id() ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-        then ops.caller_user_id()::uuid
-end;
-
-comment on function chat.caller_user_id() is
-'The calling user as a uuid; null when anonymous or when the id is no uuid: no row is theirs then.';
-
-revoke all on function chat.caller_user_id() from public;
-grant execute on function chat.caller_user_id() to
-    agentbooks_loader, agentbooks_retention, service_role, authenticated;
-
-
 -- On Supabase the login stands in auth.users; here the one table holds what other tables need.
 create table chat.users (
     id uuid not null default gen_random_uuid() primary key,
@@ -45,8 +28,8 @@ alter table chat.users enable row level security;
 
 create policy users_own on chat.users
 for all to authenticated
-using (tenant_id = (select ops.caller_tenant_id()) and id = (select chat.caller_user_id()))
-with check (tenant_id = (select ops.caller_tenant_id()) and id = (select chat.caller_user_id()));
+using (tenant_id = (select ops.caller_tenant_id()) and id = (select ops.caller_user_uuid()))
+with check (tenant_id = (select ops.caller_tenant_id()) and id = (select ops.caller_user_uuid()));
 
 grant select, insert, update on chat.users to agentbooks_loader;
 grant select on chat.users to agentbooks_refresher;
@@ -94,7 +77,7 @@ create index idx_agents_user on chat.agents (user_id);
 
 create policy agents_own on chat.agents
 for select to authenticated
-using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select chat.caller_user_id()));
+using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select ops.caller_user_uuid()));
 
 grant select, insert, update on chat.agents to agentbooks_loader;
 grant select on chat.agents to agentbooks_refresher, authenticated;
@@ -186,7 +169,7 @@ on chat.workspace_members (added_by_user_id) where added_by_user_id is not null;
 -- Own memberships only: a policy that looked up the workspace would look up itself.
 create policy workspace_members_own on chat.workspace_members
 for select to authenticated
-using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select chat.caller_user_id()));
+using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select ops.caller_user_uuid()));
 
 grant select, insert, update on chat.workspace_members to agentbooks_loader;
 grant select on chat.workspace_members to agentbooks_refresher, authenticated;
@@ -269,7 +252,7 @@ create index idx_datastores_user on chat.datastores (user_id);
 
 create policy datastores_own on chat.datastores
 for select to authenticated
-using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select chat.caller_user_id()));
+using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select ops.caller_user_uuid()));
 
 grant select (
     id, user_id, name, description, type, similarity_metric, similarity_threshold, max_results,

@@ -51,8 +51,8 @@ on chat.conversation_sessions using brin (change_id) with (autosummarize = on);
 
 create policy conversation_sessions_own on chat.conversation_sessions
 for all to authenticated
-using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select chat.caller_user_id()))
-with check (tenant_id = (select ops.caller_tenant_id()) and user_id = (select chat.caller_user_id()));
+using (tenant_id = (select ops.caller_tenant_id()) and user_id = (select ops.caller_user_uuid()))
+with check (tenant_id = (select ops.caller_tenant_id()) and user_id = (select ops.caller_user_uuid()));
 
 grant select, insert, update on chat.conversation_sessions to agentbooks_loader;
 grant select on chat.conversation_sessions to agentbooks_refresher;

@@ -31,14 +31,15 @@ on delete set null (from_state_id);
 
 
 -- A subquery of a policy stands under the policies of the table that it reads: it finds the caller's
--- own sessions, agents, workspaces and channels alone. Each is read once per query.
+-- own sessions, agents, workspaces and channels alone. Agents, workspaces and channels are few and read
+-- once per query. Of sessions a user may have thousands: a scalar subquery looks up the message's own.
 
 create policy workspaces_own_or_joined on chat.workspaces
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
     and (
-        owner_user_id = (select chat.caller_user_id())
+        owner_user_id = (select ops.caller_user_uuid())
         or id in (select m.workspace_id from chat.workspace_members as m)
     )
 );
@@ -69,7 +70,7 @@ for insert to authenticated
 with check (
     tenant_id = (select ops.caller_tenant_id())
     and channel_id in (select c.id from chat.chat_channels as c)
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
     and sender_agent_id is null
 );
 
@@ -77,7 +78,10 @@ create policy chat_messages_v2_read on chat.chat_messages_v2
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.id from chat.conversation_sessions as s)
+    and (
+        select true from chat.conversation_sessions as s
+        where s.id = chat_messages_v2.session_id
+    )
 );
 
 -- Nobody speaks for an agent or another user, nor for the system, nor where they are no member.
@@ -85,10 +89,13 @@ create policy chat_messages_v2_write on chat.chat_messages_v2
 for insert to authenticated
 with check (
     tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.id from chat.conversation_sessions as s)
+    and (
+        select true from chat.conversation_sessions as s
+        where s.id = chat_messages_v2.session_id
+    )
     and (channel_id is null or channel_id in (select c.id from chat.chat_channels as c))
     and role = 'user'
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
 );
 
 create policy chat_messages_v2_edit on chat.chat_messages_v2
@@ -96,19 +103,22 @@ for update to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
     and role = 'user'
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
 )
 with check (
     tenant_id = (select ops.caller_tenant_id())
     and role = 'user'
-    and sender_user_id = (select chat.caller_user_id())
+    and sender_user_id = (select ops.caller_user_uuid())
 );
 
 create policy message_versions_read on chat.message_versions
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.id from chat.conversation_sessions as s)
+    and (
+        select true from chat.conversation_sessions as s
+        where s.id = message_versions.session_id
+    )
 );
 
 create policy agent_memories_of_agents on chat.agent_memories
@@ -283,7 +293,7 @@ begin
         coalesce(latest.version_number, 0) + 1,
         old.content,
         old.metadata,
-        (select u.id from chat.users as u where u.id = chat.caller_user_id()),
+        (select u.id from chat.users as u where u.id = ops.caller_user_uuid()),
         nullif(current_setting('app.change_reason', true), ''),
         old.tenant_id
     );

@@ -9,20 +9,6 @@ comment on schema agentic is 'Source system agentic: agents with trust levels, a
 grant usage on schema agentic to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
 
-create function agentic.caller_user_id() returns uuid
-language sql
-stable
-parallel safe
-return substring(
-    ops.caller_user_id() from '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
-)::uuid;
-
-comment on function agentic.caller_user_id() is
-'The calling user as a uuid; null when anonymous or when the id is no uuid: no row is theirs then.';
-
-revoke all on function agentic.caller_user_id() from public;
-grant execute on function agentic.caller_user_id() to authenticated, service_role;
-
 create function agentic.is_capability_set(capabilities jsonb) returns boolean
 language sql
 immutable
@@ -60,7 +46,7 @@ create policy users_select_own on agentic.users
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select agentic.caller_user_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 grant select, insert, update on agentic.users to agentbooks_loader;
@@ -181,7 +167,7 @@ create policy agent_sessions_select_own on agentic.agent_sessions
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select agentic.caller_user_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 -- Retention may not delete: decisions go with their session, and are kept for longer than messages.

@@ -66,7 +66,7 @@ create policy agent_audit_log_select_own on agentic.agent_audit_log
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and user_id = (select agentic.caller_user_id())
+    and user_id = (select ops.caller_user_uuid())
 );
 
 -- No role may update or delete. Old months leave by a detach.

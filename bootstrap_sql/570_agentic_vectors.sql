@@ -15,7 +15,8 @@ using hnsw (embedding public.vector_cosine_ops);
 comment on column agentic.agent_knowledge.embedding is
 'Embedding of content, of any length but zero; null when not computed: search does not find it then.';
 
--- Planned anew for the agent and the limit of each call: a plan for any of them reads all knowledge.
+-- Planned anew for the agent, the limit and the tenant whom the policy lets through: a plan for any of
+-- them reads all knowledge, or passes by all tenants' on its way to the little of one.
 create function agentic.find_similar_knowledge(
     p_embedding public.vector,
     p_min_similarity double precision default 0.7,
@@ -38,6 +39,10 @@ set search_path = pg_catalog, pg_temp
 set hnsw.iterative_scan = strict_order
 set plan_cache_mode = force_custom_plan
 as $function$
+declare
+    only_tenant text := case
+        when row_security_active('agentic.agent_knowledge') then ops.caller_tenant_id()
+    end;
 begin
     return query
     with nearest as (
@@ -51,7 +56,9 @@ begin
             k.success_rate,
             1 - (k.embedding operator(public.<=>) p_embedding) as similarity
         from agentic.agent_knowledge as k
-        where k.embedding is not null and (p_agent_id is null or k.agent_id = p_agent_id)
+        where k.embedding is not null
+            and (p_agent_id is null or k.agent_id = p_agent_id)
+            and (only_tenant is null or k.tenant_id = only_tenant)
         order by k.embedding operator(public.<=>) p_embedding
         limit coalesce(p_limit, 5)
     )

@@ -8,26 +8,36 @@ alter table agentic.agent_sessions
 add constraint agent_sessions_user_id_fkey
 foreign key (user_id) references agentic.users on delete set null;
 
--- The sessions' own policy decides which of them the caller sees.
+-- The sessions' own policy decides which of them the caller sees. Scalar subqueries: "in" would read
+-- all of the caller's sessions, maybe thousands, for each query.
 create policy agent_decisions_select_own on agentic.agent_decisions
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.session_id from agentic.agent_sessions as s)
+    and (
+        select true from agentic.agent_sessions as s
+        where s.session_id = agent_decisions.session_id
+    )
 );
 
 create policy trust_metrics_select_own on agentic.trust_metrics
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.session_id from agentic.agent_sessions as s)
+    and (
+        select true from agentic.agent_sessions as s
+        where s.session_id = trust_metrics.session_id
+    )
 );
 
 create policy conversation_history_select_own on agentic.conversation_history
 for select to authenticated
 using (
     tenant_id = (select ops.caller_tenant_id())
-    and session_id in (select s.session_id from agentic.agent_sessions as s)
+    and (
+        select true from agentic.agent_sessions as s
+        where s.session_id = conversation_history.session_id
+    )
 );
 
 -- The change stamp of the refresh.

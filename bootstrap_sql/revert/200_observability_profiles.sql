@@ -1,4 +1,3 @@
 drop table observability.workflows;
 drop table observability.profiles;
-drop function observability.caller_profile_id();
 drop schema observability;

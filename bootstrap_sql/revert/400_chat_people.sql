@@ -5,5 +5,4 @@ drop table chat.workspace_members;
 drop table chat.workspaces;
 drop table chat.agents;
 drop table chat.users;
-drop function chat.caller_user_id();
 drop schema chat;

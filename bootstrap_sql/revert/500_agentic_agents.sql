@@ -2,5 +2,4 @@ drop table agentic.agent_sessions;
 drop table agentic.agents;
 drop table agentic.users;
 drop function agentic.is_capability_set(jsonb);
-drop function agentic.caller_user_id();
 drop schema agentic;

@@ -1,1 +1,1 @@
-select ops.caller_user_id(), ops.caller_tenant_id();
+select ops.caller_user_id(), ops.caller_user_uuid(), ops.caller_tenant_id();

@@ -11,7 +11,6 @@ from observability.workflows
 where false;
 
 select
-    'observability.caller_profile_id()'::regprocedure,
     1 / (count(*) = 2)::int as both_policies
 from pg_policies
 where schemaname = 'observability' and policyname in ('profiles_own', 'workflows_own');

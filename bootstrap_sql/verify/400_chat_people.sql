@@ -48,8 +48,7 @@ select
     'chat.idx_workspace_members_added_by'::regclass,
     'chat.idx_chat_channels_workspace'::regclass,
     'chat.idx_datastores_user'::regclass,
-    'chat.idx_agent_datastores_datastore'::regclass,
-    'chat.caller_user_id()'::regprocedure;
+    'chat.idx_agent_datastores_datastore'::regclass;
 
 select 1 / (count(*) = 4)::int as every_policy
 from pg_policies

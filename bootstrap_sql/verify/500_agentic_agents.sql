@@ -17,7 +17,6 @@ from agentic.agent_sessions
 where false;
 
 select
-    'agentic.caller_user_id()'::regprocedure,
     'agentic.is_capability_set(jsonb)'::regprocedure,
     1 / has_table_privilege('agentbooks_loader', 'agentic.agent_sessions', 'insert')::int,
     1 / (not has_table_privilege('service_role', 'agentic.agents', 'delete'))::int,

@@ -1,4 +1,6 @@
 -- One row per LLM call, billed to the agent or to its counterpart.
+-- The types of the parts are the same, and no trace can leave a span out: so PostgreSQL skips what a
+-- model on this does not ask for, traces and tokens too.
 with spans as (
     select * from {{ ref("stg_observability__spans") }}
 ),
@@ -35,7 +37,7 @@ span_calls as (
         {{ unsplit_tokens("spans") }} as unsplit_tokens,
         spans.reported_cost_usd
     from spans
-    inner join traces on spans.trace_id = traces.trace_id
+    left join traces on spans.trace_id = traces.trace_id
     where spans.span_type = 'llm'
 ),
 
@@ -69,9 +71,9 @@ raaf_spans_with_tokens as not materialized (
 
 raaf_calls as (
     select
-        raaf_spans.span_id as llm_call_id,
+        raaf_spans.span_id::text as llm_call_id,
         'raaf' as source_system,
-        raaf_spans.trace_id as run_id,
+        raaf_spans.trace_id::text as run_id,
         raaf_spans.started_at as called_at,
         'agent' as payer,
         raaf_spans.model_recorded,

@@ -101,20 +101,20 @@ inner join dates
     on
         prices.provider = dates.provider
         and prices.model = dates.model
-        and dates.valid_from >= prices.valid_from
-        and dates.valid_from < prices.valid_to
+        and prices.valid_from <= dates.valid_from
+        and prices.valid_to > dates.valid_from
 inner join times
     on
         prices.provider = times.provider
         and prices.model = times.model
-        and times.time_from_utc >= prices.time_from_utc
-        and times.time_from_utc < prices.time_to_utc
+        and prices.time_from_utc <= times.time_from_utc
+        and prices.time_to_utc > times.time_from_utc
 inner join sizes
     on
         prices.provider = sizes.provider
         and prices.model = sizes.model
-        and sizes.input_tokens_from >= prices.input_tokens_from
-        and sizes.input_tokens_from < prices.input_tokens_to
+        and prices.input_tokens_from <= sizes.input_tokens_from
+        and prices.input_tokens_to > sizes.input_tokens_from
 group by
     prices.provider,
     prices.model,
