@@ -450,7 +450,7 @@ ROWS = {
         select
             bench.id('audit', a), bench.id('agent', u % 10 + 10 * bench.skewed(j, 2, 200)),
             bench.id('session', j), 'execute', '{"status": "done"}',
-            (array['low', 'medium', 'high', 'critical'])[1 + bench.skewed(a, 4, 4)],
+            case bench.pick(a, 4, 100) when 0 then 'critical' else 'low' end,
             bench.id('user', u), bench.moment(a, $first / 10, $last / 10),
             row_number() over (partition by j order by a), sha256(''), sha256(''), '{}', '{}',
             'tenant ' || u % 10
