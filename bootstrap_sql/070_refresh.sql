@@ -143,11 +143,15 @@ create function ops.unseen_transactions(seen pg_snapshot, column_name text) retu
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
-return format(
-    '(%1$I >= %2$s or %1$I = any(%3$L))',
-    column_name,
-    pg_snapshot_xmax(seen),
-    array(select x::text::bigint from pg_snapshot_xip(seen) as x)::text
+return (
+    select case
+        when count(*) = 0 then format('%I >= %s', column_name, pg_snapshot_xmax(seen))
+        else format(
+            '(%1$I >= %2$s or %1$I = any(%3$L))',
+            column_name, pg_snapshot_xmax(seen), array_agg(x)::text
+        )
+    end
+    from pg_snapshot_xip(seen) as x
 );
 
 comment on function ops.unseen_transactions(pg_snapshot, text) is
@@ -599,12 +603,10 @@ begin
         where p.target = target_name and p.state = 'frozen';
     end if;
 
-    if is_whole then
+    if is_whole or not exists (select from ops.unseen_changes(target_name, inputs || thawed)) then
         null;
     elsif grain = 'all' then
-        dirty := array(
-            select 'all' where exists (select from ops.unseen_changes(target_name, inputs))
-        );
+        dirty := '{all}';
     else
         execute format(
             'with changes as materialized (select * from ops.unseen_changes(%L, %L)) '

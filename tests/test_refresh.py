@@ -229,6 +229,8 @@ class World:
         elif kind == "commit":
             self.slow_writer.commit()
         else:
+            if kind == "truncate spans":
+                self.slow_writer.commit()  # whose lock it would wait for
             with suppress(psycopg.errors.IntegrityError, psycopg.errors.RaiseException):
                 self.write(WRITES[kind], n, day, k)
 
