@@ -87,13 +87,13 @@ def main() -> None:
         Path(folder).chmod(0o755)
         os.environ[server.HOME_VARIABLE] = str(Path(folder) / "home")
         try:
-            is_met = _measure(_start(), sizes)
+            is_met = _measure(start_server(), sizes)
         finally:
             server.down()
     raise SystemExit(0 if is_met else 1)
 
 
-def _start() -> str:
+def start_server() -> str:
     """Start a server with the memory that so much data asks for; return its URL."""
     with psycopg.connect(server.up().dsn, autocommit=True) as connection:
         connection.execute(f"alter system set shared_buffers = '{SHARED_BUFFERS}'".encode())

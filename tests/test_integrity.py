@@ -264,7 +264,16 @@ def failures(server18: TestServer) -> dict[str, tuple[str, int]]:
             environment.setenv(name, value)
         outcome = dbtRunner().invoke(
             [
-                *("--quiet", "build", "--select", "staging", "--log-path", str(ROOT / "logs")),
+                *(
+                    "--quiet",
+                    "build",
+                    "--select",
+                    "staging",
+                    "--indirect-selection",
+                    "buildable",
+                    "--log-path",
+                    str(ROOT / "logs"),
+                ),
                 *("--project-dir", str(ROOT), "--profiles-dir", str(ROOT)),
             ]
         )
