@@ -1,14 +1,13 @@
 """What a refresh costs: against a full build, the length of history, hand-written SQL, and nothing at all.
 
 `python -m benchmarks.refresh` starts an embedded server of its own in a temporary folder and makes 90
-days of agent runs in it by traffic.sql, with a million spans in one database and ten million in
-another; `--size` names other sizes. Times are those of the database: after one build of the empty
-marts `target/run` holds the statement of each refreshed model, and those run again through psycopg,
-each in a transaction as dbt runs them, without dbt's start-up and catalog queries. Figures are medians
-with the least and the greatest; bars are for ratios within one run of this program, and at the sizes
-they name.
+days of agent runs in it, a million spans in one database and ten million in another; `--size` names
+other sizes. Times are the database's: after one build of the empty marts `target/run` holds the
+statement of each refreshed model, and those run again through psycopg as dbt runs them, each in a
+transaction, without dbt's start-up and catalog queries. Figures are medians; the JSON file has the
+spread too. Bars are ratios within one run of this program, most of them at ten million spans.
 
-AGENTBOOKS_RUNS names a folder of real runs, of which the whole project is built by dbt itself. DuckDB
+AGENTBOOKS_RUNS names a folder of real runs, which dbt itself then builds the whole project of. DuckDB
 is compared with if it is installed.
 """
 
@@ -24,6 +23,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,14 +34,15 @@ from rich.table import Table
 
 from benchmarks.load import UNDATED_AS
 from benchmarks.reads import SIZES, start_server
+from benchmarks.refresh_queries import CALLS, COSTS_BY_HAND, DASHBOARDS
+from benchmarks.refresh_rows import TRAFFIC
 from orchestration import bootstrap, dbt, loader, server
 from tests.refreshing import Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "refresh.json"
+RESULTS = Path(__file__).resolve().parent / "results" / "refresh.json"
 FEW, MANY = SIZES
 DAYS = 90
 FIRST_DAY = date(2026, 1, 1)
@@ -105,15 +106,17 @@ class World:
             Seconds of what comes before the models and of each of them, and the session's memory in
             MB when it had most.
         """
-        with psycopg.connect(self.url, autocommit=True) as session:
-            with _peak_memory(session.info.backend_pid) as peak:
-                seconds = {"before": _seconds(lambda: self.refresher.collect(session))}
-                for name, statement in self.refresher.statements.items():
+        with (
+            psycopg.connect(self.url, autocommit=True) as session,
+            _peak_memory(session.info.backend_pid) as peak,
+        ):
+            seconds = {"before": _seconds(lambda: self.refresher.collect(session))}
+            for name, statement in self.refresher.statements.items():
 
-                    def run(name: str = name, statement: str = statement) -> None:
-                        self.refresher.run(session, name, statement, is_full=is_full)
+                def run(name: str = name, statement: str = statement) -> None:
+                    self.refresher.run(session, name, statement, is_full=is_full)
 
-                    seconds[name] = _seconds(run)
+                seconds[name] = _seconds(run)
         return seconds, peak[0] / 1024
 
 
@@ -201,7 +204,7 @@ def _world(dsn: str, size: int) -> World:
     url = f"{dsn.rpartition('/')[0]}/{name}"
     connection = psycopg.connect(url, autocommit=True)
     bootstrap.bootstrap(connection)
-    connection.execute((HERE / "traffic.sql").read_bytes())
+    connection.execute(TRAFFIC.encode())
     refresher = Refresher.build(url, _build)
     connection.execute("create table bench.cost_daily (like marts.cost_daily including all)")
     return World(size, url, connection, refresher)
@@ -236,7 +239,6 @@ def _full_build(world: World) -> tuple[Seconds, float]:
 
 def _new_days(world: World, spans: int) -> dict[str, Any]:
     """Refresh after each of some new days; then do the same day's costs by hand."""
-    by_hand = (HERE / "cost_daily.sql").read_text()
     cursor = psycopg.ClientCursor(world.connection)
     refreshes, hands = [], []
     for _ in range(NEW_DAYS):
@@ -245,7 +247,7 @@ def _new_days(world: World, spans: int) -> dict[str, Any]:
     for day in (world.last_day - timedelta(days=back) for back in range(NEW_DAYS)):
 
         def write_costs(day: date = day) -> None:
-            cursor.execute(by_hand, {"day": day})
+            cursor.execute(COSTS_BY_HAND, {"day": day})
 
         hands.append(_seconds(write_costs))
         _assert_equal_costs(world.connection, day)
@@ -271,7 +273,8 @@ def _assert_equal_costs(connection: psycopg.Connection, day: date) -> None:
         """,
         {"day": day},
     ).fetchall()
-    assert not differing, f"{day}: {len(differing)} costs differ from the mart: mend cost_daily.sql"
+    if differing:
+        raise SystemExit(f"{day}: {len(differing)} costs differ from the mart: mend COSTS_BY_HAND")
 
 
 @contextmanager
@@ -294,101 +297,46 @@ def _peak_memory(pid: int) -> Iterator[list[int]]:
 
 
 def _reads(world: World, folder: Path) -> dict[str, Any]:
-    """Read two dashboards from the marts, from raw spans, and with DuckDB from Parquet of those."""
-    since = {
-        "month": world.last_day - timedelta(days=30),
-        "quarter": world.last_day - timedelta(days=DAYS),
-    }
-    queries = {
-        "cost by model, 30 days": (
-            """
-            select provider, model, sum(cost_usd)
-            from marts.cost_daily
-            where usage_date > %(month)s
-            group by provider, model
-            """,
-            """
-            select provider, model, sum(cost_usd)
-            from intermediate.int_llm_calls__priced
-            where called_at >= (%(month)s + 1)::timestamp at time zone 'UTC'
-            group by provider, model
-            """,
-            "select model, sum(cost) from spans where day > $month group by model",
-        ),
-        "p95 by day, 90 days": (
-            """
-            select usage_date, p95
-            from marts.latency_daily
-            where usage_date > %(quarter)s and measure = 'llm_call_ms' and payer = 'agent'
-            order by usage_date
-            """,
-            """
-            select
-                (started_at at time zone 'UTC')::date as day,
-                percentile_disc(0.95) within group (order by duration_ms)
-            from observability.spans
-            where
-                started_at >= (%(quarter)s + 1)::timestamp at time zone 'UTC'
-                and span_type = 'llm'
-                and metadata ->> 'payer' = 'agent'
-            group by day
-            order by day
-            """,
-            """
-            select day, quantile_disc(duration_ms, 0.95) from spans
-            where day > $quarter and payer = 'agent' group by day order by day
-            """,
-        ),
-    }
+    """Ask the dashboards' questions of the marts, of the raw spans, and of DuckDB."""
     duck = _duckdb(world, folder)
     reads = {}
-    for name, (of_marts, of_raw, of_parquet) in queries.items():
+    for dashboard in DASHBOARDS:
+        since = {"day": world.last_day - timedelta(days=dashboard.days)}
 
-        def read(query: str) -> float:
+        def read(query: str, since: dict[str, date] = since) -> float:
             return _seconds(lambda: world.connection.execute(query.encode(), since).fetchall())
 
-        marts = [read(of_marts) for _ in range(READS)]
-        reads[name] = {
+        marts = [read(dashboard.of_marts) for _ in range(READS)]
+        reads[dashboard.name] = {
             "marts": _spread(marts) | {"p95": statistics.quantiles(marts, n=20)[-1]},
-            "raw": _spread([read(of_raw)]),
+            "raw": _spread([read(dashboard.of_raw)]),
         }
         if duck is not None:
-            parameters = {key: day for key, day in since.items() if f"${key}" in of_parquet}
 
-            def read_parquet(query: str = of_parquet, days: Any = parameters) -> None:
-                duck.execute(query, days).fetchall()
+            def read_parquet(
+                query: str = dashboard.of_parquet, since: dict[str, date] = since
+            ) -> None:
+                duck.execute(query, since).fetchall()
 
-            reads[name]["duckdb"] = _spread([_seconds(read_parquet) for _ in range(PARQUET_READS)])
+            reads[dashboard.name]["duckdb"] = _spread(
+                [_seconds(read_parquet) for _ in range(PARQUET_READS)]
+            )
     return reads
 
 
 def _duckdb(world: World, folder: Path) -> Any:
-    """Open DuckDB on the LLM calls of all spans, their JSON resolved; None if it is not installed."""
+    """Open DuckDB on the calls of all spans as Parquet; None if it is not installed."""
     if find_spec("duckdb") is None:
         return None
-    import duckdb
-
-    rows, parquet = folder / "spans.csv", folder / f"spans_{world.size}.parquet"
-    with rows.open("wb") as file, world.connection.cursor() as cursor:
-        with cursor.copy(
-            """
-            copy (
-                select
-                    (started_at at time zone 'UTC')::date as day,
-                    model,
-                    metadata ->> 'payer' as payer,
-                    cost,
-                    duration_ms
-                from observability.spans
-                where span_type = 'llm'
-            ) to stdout (format csv, header)
-            """
-        ) as copy:
-            for block in copy:
-                file.write(block)
+    duckdb = import_module("duckdb")
+    rows, parquet = folder / "calls.csv", folder / f"calls_{world.size}.parquet"
+    query = f"copy ({CALLS}) to stdout (format csv, header)"
+    with rows.open("wb") as file, world.connection.cursor().copy(query.encode()) as copy:
+        for block in copy:
+            file.write(block)
     duck = duckdb.connect()
     duck.execute(f"copy (from read_csv('{rows}')) to '{parquet}' (format parquet)")
-    duck.execute(f"create view spans as from '{parquet}'")
+    duck.execute(f"create view calls as from '{parquet}'")
     rows.unlink()
     return duck
 

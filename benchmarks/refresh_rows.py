@@ -1,7 +1,10 @@
--- Runs of an invented company, made in the server: bench.write_day writes what the loader would write
--- of one day. A run has 20 spans and 12 messages; nothing is drawn but by the number of the run, so
--- that the same numbers give the same rows.
+"""The runs that `benchmarks.refresh` refreshes by: made in the server, the same in every run.
 
+`bench.write_day` writes what the loader writes of the runs of a day. A run has 20 spans, eight of them
+calls of tools, and 12 messages. Nothing is drawn but by the number of the run.
+"""
+
+TRAFFIC = """
 create schema bench;
 
 create function bench.draw(number bigint, purpose int, sides int) returns int
@@ -278,3 +281,4 @@ begin atomic
         jsonb_build_object('run_id', r.run_id, 'loader', jsonb_build_object())
     from bench.runs(day, first_run, last_run) as r;
 end;
+"""

@@ -1,5 +1,12 @@
--- A day of cost_daily as somebody would write it by hand who knows that all calls are spans of loaded runs:
--- one pass over the raw spans, summed by trace first, so that each trace is read and looked up once.
+"""What `benchmarks.refresh` compares the refresh and its marts with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# A day of cost_daily as somebody would write it who knows that all calls are spans of loaded runs: one pass
+# over the raw spans, summed by trace first, so that each trace is read and looked up once.
+COSTS_BY_HAND = """
 delete from bench.cost_daily where usage_date = %(day)s;
 
 with calls as materialized (
@@ -139,3 +146,74 @@ select
     calls_computed,
     calls_unpriced
 from keyed
+"""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """One question, to the marts, to the raw spans, and to DuckDB with the calls as Parquet."""
+
+    name: str
+    days: int
+    of_marts: str
+    of_raw: str
+    of_parquet: str
+
+
+DASHBOARDS = (
+    Dashboard(
+        "cost by model, 30 days",
+        30,
+        """
+        select provider, model, sum(cost_usd)
+        from marts.cost_daily
+        where usage_date > %(day)s
+        group by provider, model
+        """,
+        """
+        select provider, model, sum(cost_usd)
+        from intermediate.int_llm_calls__priced
+        where called_at >= (%(day)s + 1)::timestamp at time zone 'UTC'
+        group by provider, model
+        """,
+        "select model, sum(cost) from calls where day > $day group by model",
+    ),
+    Dashboard(
+        "p95 by day, 90 days",
+        90,
+        """
+        select usage_date, p95
+        from marts.latency_daily
+        where usage_date > %(day)s and measure = 'llm_call_ms' and payer = 'agent'
+        order by usage_date
+        """,
+        """
+        select
+            (started_at at time zone 'UTC')::date as day,
+            percentile_disc(0.95) within group (order by duration_ms)
+        from observability.spans
+        where
+            started_at >= (%(day)s + 1)::timestamp at time zone 'UTC'
+            and span_type = 'llm'
+            and metadata ->> 'payer' = 'agent'
+        group by day
+        order by day
+        """,
+        """
+        select day, quantile_disc(duration_ms, 0.95) from calls
+        where day > $day and payer = 'agent' group by day order by day
+        """,
+    ),
+)
+
+# What DuckDB reads: the columns of its questions, their JSON resolved.
+CALLS = """
+select
+    (started_at at time zone 'UTC')::date as day,
+    model,
+    metadata ->> 'payer' as payer,
+    cost,
+    duration_ms
+from observability.spans
+where span_type = 'llm'
+"""
