@@ -48,6 +48,7 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.load
 	@$(BIN)/python -m benchmarks.writes
 	@$(BIN)/python -m benchmarks.reads
+	@$(BIN)/python -m benchmarks.refresh
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up
