@@ -60,6 +60,9 @@ def truth(traffic: Traffic) -> dict[str, Any]:
         "patterns": _patterns(traffic),
         "agent_runs": _agent_runs(runs),
         "cost_daily": _cost_daily(runs),
+        "users_daily": _users_daily(runs),
+        "distributions_daily": _distributions(runs, by_agent=True),
+        "latency_daily": _distributions(runs, by_agent=False),
         "task_reliability": _task_reliability(traffic),
         "trust_progression": progression,
         "trust_current": _trust_current(progression),
@@ -244,6 +247,71 @@ def _cost_of_day(usages: list[_Usage]) -> Row:
         ),
         "calls_unpriced": sum(usage.cost is None for usage in calls),
     }
+
+
+def _users_daily(runs: list[Run]) -> list[Row]:
+    groups: defaultdict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.started_at.date(), run.agent, run.user].append(run)
+    return [
+        _who(agent, of_user[0].seed)
+        | {
+            "usage_date": day,
+            "workflow": agent.workflow,
+            "user_id": user,
+            "runs": len(of_user),
+            "judged_runs": sum(run.verdict is not None for run in of_user),
+            "successes": sum(run.verdict is not None and run.verdict.success for run in of_user),
+        }
+        for (day, agent, user), of_user in groups.items()
+    ]
+
+
+def _distributions(runs: list[Run], *, by_agent: bool) -> list[Row]:
+    """How long runs took, what they cost and how many tokens calls had, with their nearest ranks.
+
+    The simulated systems write no durations of calls.
+    """
+    book = PriceBook()
+    groups: defaultdict[tuple[Any, ...], list[Decimal]] = defaultdict(list)
+    agents: dict[tuple[Agent, int], Row] = {}
+    for run in runs:
+        usages = _usages(run, book)
+        who = _who(run.agent, run.seed)
+        agents[run.agent, run.seed] = who
+        day, recorded = run.started_at.date(), who["model_recorded"]
+        measured = [
+            (day, recorded, None, "run_ms", run.duration_ms),
+            (day, recorded, None, "run_cost_usd", _sum((*(u.cost for u in usages), run.fees))),
+        ]
+        for call in run.calls:
+            tokens = _sum((call.input_tokens, call.output_tokens, call.total_tokens))
+            name = call.model.name
+            measured.append((call.at.date(), name, call.payer, "llm_call_tokens", tokens))
+        for date_, model, payer, measure, value in measured:
+            if value is not None:
+                of = (run.agent, run.seed, model) if by_agent else (run.agent.system,)
+                groups[date_, payer, measure, of].append(Decimal(value))
+    rows = []
+    for (day, payer, measure, of), values in groups.items():
+        values.sort()
+        row = {
+            "usage_date": day,
+            "payer": payer,
+            "measure": measure,
+            "observations": len(values),
+            "total": sum(values),
+        }
+        if by_agent:
+            agent, seed, model = of
+            who = agents[agent, seed] | {"workflow": agent.workflow, "model_recorded": model}
+        else:
+            who = {"source_system": of[0]} | {
+                f"p{percent}": values[-(-len(values) * percent // 100) - 1]
+                for percent in (50, 90, 95, 99)
+            }
+        rows.append(who | row)
+    return rows
 
 
 def _agents(traffic: Traffic) -> list[Row]:

@@ -4,7 +4,7 @@
     period="used_date",
     publishes="run_date as day",
     indexes=[
-        {"columns": ["pattern_use_id"], "unique": true},
+        {"columns": ["pattern_use_key"], "unique": true},
         {"columns": ["used_date"]},
         {"columns": ["run_date"]},
         {"columns": ["run_id", "source_system"]},
@@ -26,6 +26,11 @@ runs as (
 )
 
 select
+    {{ surrogate_key([
+        "pattern_uses.pattern_id",
+        "pattern_uses.pattern_use_id",
+        "extract(epoch from pattern_uses.used_at)",
+    ]) }} as pattern_use_key,
     pattern_uses.pattern_use_id,
     pattern_uses.pattern_id,
     pattern_uses.source_system,

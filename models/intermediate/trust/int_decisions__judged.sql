@@ -8,6 +8,7 @@ runs as (
 )
 
 select
+    decisions.decision_key,
     decisions.decision_id,
     runs.source_system,
     runs.run_id,

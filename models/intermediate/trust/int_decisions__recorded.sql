@@ -4,7 +4,7 @@
     period="decided_date",
     publishes="source_system, run_id, decided_date as day",
     indexes=[
-        {"columns": ["decision_id"], "unique": true},
+        {"columns": ["decision_key"], "unique": true},
         {"columns": ["decided_date"]},
         {"columns": ["run_id", "source_system"]},
     ],
@@ -21,6 +21,11 @@ sessions as (
 )
 
 select
+    {{ surrogate_key([
+        "decisions.session_id",
+        "decisions.decision_id",
+        "extract(epoch from decisions.decided_at)",
+    ]) }} as decision_key,
     decisions.decision_id,
     case when sessions.loaded_run_id is null then 'agentic' else 'observability' end
         as source_system,
