@@ -37,6 +37,7 @@ create table ops.refreshes (
     relation oid not null,
     grain text not null check (grain in ('period', 'key', 'all')),
     grain_column text check ((grain_column is null) = (grain = 'all')),
+    inputs text[] not null,
     model_hash text not null,
     seen pg_snapshot not null,
     refreshed_at timestamptz not null default clock_timestamp()
@@ -51,6 +52,8 @@ comment on column ops.refreshes.grain is
 'Whether periods or keys of it are replaced, or all of it is computed and compared.';
 comment on column ops.refreshes.grain_column is
 'Its column with the period, a UTC day, or the key; null where all is computed.';
+comment on column ops.refreshes.inputs is
+'All that it is computed from: raw tables, seeds, other tables, and the views between.';
 comment on column ops.refreshes.model_hash is
 'Hash of the model''s SQL: another SQL dirties all that is open.';
 comment on column ops.refreshes.seen is 'Changes of transactions that this snapshot saw are counted.';
@@ -176,7 +179,15 @@ begin
     select * into last_collection from ops.collections;
     seen_now := pg_current_snapshot();
 
-    for captured in select * from ops.captured_tables order by table_name loop
+    -- What no table reads need not be looked through: one that begins to is computed as a whole.
+    for captured in
+        select c.*
+        from ops.captured_tables as c
+        where c.table_name in (
+            select unnest(r.inputs) from ops.refreshes as r where to_regclass(r.target) = r.relation
+        )
+        order by c.table_name
+    loop
         if last_collection.server is distinct from server_now then
             insert into ops.changes (table_name, keys) values (captured.table_name, null);
             found_rows := 1;
@@ -233,7 +244,7 @@ declare
     found_hash numeric;
     known_hash numeric;
 begin
-    execute format('select coalesce(sum(hash_record_extended(t, 0)::numeric), 0) from %s as t', noted)
+    execute format('select coalesce(sum(hash_record_extended(t, 0)), 0) from %s as t', noted)
     into found_hash;
     select h.content_hash into known_hash from ops.content_hashes as h where h.table_name = name;
 
@@ -359,7 +370,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     execute format(
-        'select count(*), coalesce(sum(hash_record_extended(r, 0)::numeric), 0) from (%s) as r', rows_sql
+        'select count(*), coalesce(sum(hash_record_extended(r, 0)), 0) from (%s) as r', rows_sql
     ) into counted, checksum;
 end
 $function$;
@@ -713,11 +724,12 @@ begin
         ) using target_name, seen_now, sql_hash, case when is_whole then '{}' else dirty::date[] end, is_whole;
     end if;
 
-    insert into ops.refreshes (target, relation, grain, grain_column, model_hash, seen)
-    values (target_name, refreshed, grain, grain_column, sql_hash, seen_now)
+    insert into ops.refreshes (target, relation, grain, grain_column, inputs, model_hash, seen)
+    values (target_name, refreshed, grain, grain_column, inputs, sql_hash, seen_now)
     on conflict (target) do update
     set relation = excluded.relation, grain = excluded.grain, grain_column = excluded.grain_column,
-        model_hash = excluded.model_hash, seen = excluded.seen, refreshed_at = excluded.refreshed_at;
+        inputs = excluded.inputs, model_hash = excluded.model_hash, seen = excluded.seen,
+        refreshed_at = excluded.refreshed_at;
 
     return next;
 end

@@ -280,7 +280,7 @@ def _distributions(runs: list[Run], *, by_agent: bool) -> list[Row]:
         who = _who(run.agent, run.seed)
         agents[run.agent, run.seed] = who
         day, recorded = run.started_at.date(), who["model_recorded"]
-        measured = [
+        measured: list[tuple[date, str | None, str | None, str, Any]] = [
             (day, recorded, None, "run_ms", run.duration_ms),
             (day, recorded, None, "run_cost_usd", _sum((*(u.cost for u in usages), run.fees))),
         ]

@@ -343,7 +343,11 @@ FOUND: dict[str, list[Step]] = {
     "one id on days of two months": [("talk", 0, 0, 0), ("talk", 0, 2, 0)],
     "one id in two sessions": [("talk", 0, 0, 0), ("talk", 1, 0, 0)],
     "one id of a use on two days": [("use a pattern", 0, 0, 0), ("use a pattern", 0, 2, 0)],
-    "a span that leaves its day": [("raaf", 0, 0, 1), ("refresh", 0, 0, 0), ("turn a raaf span", 0, 2, 1)],
+    "a span that leaves its day": [
+        ("raaf", 0, 0, 1),
+        ("refresh", 0, 0, 0),
+        ("turn a raaf span", 0, 2, 1),
+    ],
     "a trace without a time": [("raaf", 0, 0, 0), ("refresh", 0, 0, 0), ("raaf", 0, 2, 1)],
 }
 

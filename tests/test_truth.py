@@ -79,7 +79,9 @@ class World:
     def found(self, mart: str) -> list[Row]:
         """A mart's rows, with the agents' names where it has only their keys."""
         names = "select distinct agent_key, agent_name from marts.agent_runs"
-        join = f"inner join ({names}) as agents using (agent_key)" if mart in HAVE_KEYS_ALONE else ""
+        join = (
+            f"inner join ({names}) as agents using (agent_key)" if mart in HAVE_KEYS_ALONE else ""
+        )
         with self.connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(f"select * from marts.{mart} {join}".encode()).fetchall()
         return [row for row in rows if of_one_seed(mart, row)]
