@@ -31,7 +31,7 @@ dev: setup ## Open Dagster on the same database
 
 test: setup ## Run all tests
 	@$(BIN)/dbt --quiet parse
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check format, lint, types and SQL style
 	@$(BIN)/ruff format --check

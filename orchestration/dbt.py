@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
 
 PROJECT = Path(__file__).resolve().parent.parent
+TARGET = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
 _PLACES = (
     *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
-    *("--log-path", str(PROJECT / "logs")),
+    *("--log-path", str(PROJECT / "logs"), "--target-path", str(TARGET)),
 )
 
 

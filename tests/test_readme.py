@@ -91,6 +91,7 @@ def test_the_worked_example_is_refreshed_by_what_changed(
         "PGPORT": info["port"],
         "PGUSER": "postgres",
         "PGDATABASE": info["dbname"],
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
     }
 
     def dbt(*arguments: str) -> None:

@@ -320,6 +320,11 @@ def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[Wo
             " from pg_partitioned_table"
         )
     made = World(Refresher.build(url, build_marts))
+    # Of the price book what the steps use: thousands of prices would take most of the time.
+    made.write(
+        "delete from seeds.model_prices where provider <> 'openai' or model not like 'gpt-4%';"
+        "delete from seeds.model_aliases where provider <> 'openai'"
+    )
     yield made
     made.close()
 

@@ -13,7 +13,7 @@ from raw_rows import EVENT, LATER, ONE, ROWS, TWO, Row, insert
 from refreshing import Refresher
 
 from orchestration import loader, simulate
-from orchestration.dbt import PROJECT
+from orchestration.dbt import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -477,7 +477,7 @@ def refresher(
 @pytest.fixture(scope="module")
 def inputs(refresher: Refresher) -> dict[str, set[str]]:
     """What each refreshed table reads, past views: raw tables, seeds, tables of ops and each other."""
-    manifest = json.loads((PROJECT / "target" / "manifest.json").read_text())
+    manifest = json.loads((TARGET / "manifest.json").read_text())
     nodes: dict[str, dict[str, Any]] = manifest["nodes"] | manifest["sources"]
     names = {
         unique_id: f"{node['schema']}.{node.get('identifier') or node['alias']}"

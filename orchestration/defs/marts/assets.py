@@ -11,9 +11,9 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_as
 from psycopg import sql
 
 from orchestration import database
-from orchestration.dbt import PROJECT
+from orchestration.dbt import PROJECT, TARGET
 
-project = DbtProject(project_dir=PROJECT, profiles_dir=PROJECT)
+project = DbtProject(project_dir=PROJECT, target_path=TARGET, profiles_dir=PROJECT)
 # Under `dagster dev` the manifest follows the models; elsewhere it is what `dbt parse` left.
 project.prepare_if_dev()
 dbt_cli = DbtCliResource(
