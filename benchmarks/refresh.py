@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import tempfile
 import threading
@@ -68,6 +69,9 @@ COPY_PAIRS = 21
 COPIED_ROWS = 20_000
 READS = 200
 PARQUET_READS = 20
+
+MODEL_BY_DAY = re.compile(r"\$model_sql\$(.*)\$model_sql\$,\s*'period',\s*'(\w+)'", re.S)
+MARKER = re.compile(r"/\* dirty( days)?: (.*?) \*/ true")
 
 Seconds = dict[str, float]
 Spread = dict[str, float]
@@ -244,6 +248,7 @@ def _new_days(world: World, spans: int) -> dict[str, Any]:
     for _ in range(NEW_DAYS):
         world.write_day(spans)
         refreshes.append(world.refresh())
+    rendered = [_rendered_by_hand(world, name) for name in _by_day(world.refresher)]
     for day in (world.last_day - timedelta(days=back) for back in range(NEW_DAYS)):
 
         def write_costs(day: date = day) -> None:
@@ -252,13 +257,57 @@ def _new_days(world: World, spans: int) -> dict[str, Any]:
         hands.append(_seconds(write_costs))
         _assert_equal_costs(world.connection, day)
     hand = statistics.median(hands)
+    refreshed = refreshes[-1][0]
     return _of_all(refreshes) | {
+        "rendered_by_hand": {
+            name: refreshed[name] / seconds
+            for name, seconds in zip(_by_day(world.refresher), rendered, strict=True)
+        },
+        "all_of_rendered_by_hand": sum(refreshed[name] for name in _by_day(world.refresher))
+        / sum(rendered),
         "costs_by_hand": _spread(hands),
         "cost_daily_of_hand": _spread([each["marts.cost_daily"] / hand for each, _ in refreshes]),
         "costs_from_raw_rows_of_hand": _spread(
             [sum(each[model] for model in COSTS) / hand for each, _ in refreshes]
         ),
     }
+
+
+def _by_day(refresher: Refresher) -> list[str]:
+    return [name for name, statement in refresher.statements.items() if "'period'" in statement]
+
+
+def _rendered_by_hand(world: World, table: str) -> float:
+    """Time a delete and an insert of the days that a table's last refresh replaced, and undo them.
+
+    The insert is the model's own query with the days written into it, as one would by hand.
+    """
+    [(query, column)] = MODEL_BY_DAY.findall(world.refresher.statements[table])
+    days = world.connection.execute(
+        """
+        select coalesce(array_agg(p.period), '{}')
+        from ops.refreshed_periods as p
+        inner join ops.refreshes as r on p.target = r.target and p.seen::text = r.seen::text
+        where p.target = %s
+        """,
+        (table,),
+    ).fetchall()[0][0]
+
+    def on_days(of: str, *, is_date: bool) -> str:
+        row = world.connection.execute(
+            "select ops.in_periods(%s, %s, %s)", (f"({of})", days, is_date)
+        ).fetchone()
+        return str(row[0]) if row else ""
+
+    query = MARKER.sub(lambda found: on_days(found[2], is_date=bool(found[1])), query)
+    delete = f"delete from {table} where {on_days(column, is_date=True)}"
+    with world.connection.transaction(force_rollback=True):
+        return _seconds(
+            lambda: [
+                world.connection.execute(statement.encode())
+                for statement in (delete, f"insert into {table} {query}")
+            ]
+        )
 
 
 def _assert_equal_costs(connection: psycopg.Connection, day: date) -> None:
@@ -439,6 +488,11 @@ def _figures(measured: dict[int, dict[str, Any]]) -> list[Figure]:
             counts=is_big,
         )
         day = of_size["day"]
+        at_most(
+            "models by day / their queries written out by hand" + at,
+            day["all_of_rendered_by_hand"],
+            1.3,
+        )
         at_most(
             "cost_daily / the same by hand from raw spans" + at,
             day["cost_daily_of_hand"]["median"],
