@@ -1,0 +1,106 @@
+-- One row per run_month, source_system, tenant, workflow, domain and agent.
+{{ config(
+    materialized="incremental",
+    period="run_month",
+    indexes=[{"columns": ["unit_costs_key"], "unique": true}, {"columns": ["run_month"]}],
+) }}
+
+{{ dirtied_by([ref("int_runs__costed_daily")], months_of_days()) }}
+
+with daily as not materialized (
+    select * from {{ ref("int_runs__costed_daily") }}
+),
+
+workflow_values as (
+    select * from {{ ref("workflow_values") }}
+),
+
+months as (
+    select
+        month_start::date as run_month,
+        (month_start + interval '1 month')::date as next_month
+    from (
+        select
+            min(run_date) as first_date,
+            max(run_date) as last_date
+        from daily
+    ) as history
+    cross join
+        generate_series(date_trunc('month', first_date::timestamp), last_date, '1 month') as month_start
+    where {{ in_dirty_days("month_start::date") }}
+),
+
+monthly as (
+    select
+        months.run_month,
+        daily.source_system,
+        daily.tenant_key,
+        daily.workflow,
+        daily.domain,
+        daily.agent_key,
+        daily.agent_name,
+        sum(daily.runs)::bigint as runs,
+        sum(daily.failed_runs)::bigint as failed_runs,
+        sum(daily.priced_runs)::bigint as priced_runs,
+        sum(daily.priced_successes)::bigint as priced_successes,
+        sum(daily.priced_approvals)::bigint as priced_approvals,
+        sum(daily.priced_conversations)::bigint as priced_conversations,
+        sum(daily.cost_usd) as cost_usd
+    from months
+    inner join daily on months.run_month <= daily.run_date and months.next_month > daily.run_date
+    group by
+        months.run_month,
+        daily.source_system,
+        daily.tenant_key,
+        daily.workflow,
+        daily.domain,
+        daily.agent_key,
+        daily.agent_name
+),
+
+valued as (
+    select
+        monthly.*,
+        workflow_values.value_usd * case workflow_values.unit
+            when 'run' then monthly.priced_runs
+            when 'successful_run' then monthly.priced_successes
+            when 'approved_decision' then monthly.priced_approvals
+            when 'conversation' then monthly.priced_conversations
+        end as value_usd
+    from monthly
+    left join workflow_values
+        on
+            monthly.source_system = workflow_values.source_system
+            and monthly.workflow = workflow_values.workflow
+)
+
+select
+    {{ surrogate_key([
+        "run_month - date '2000-01-01'",
+        "source_system",
+        "tenant_key",
+        "workflow",
+        "domain",
+        "agent_key",
+    ]) }} as unit_costs_key,
+    run_month,
+    source_system,
+    tenant_key,
+    workflow,
+    domain,
+    agent_key,
+    agent_name,
+    runs,
+    failed_runs,
+    priced_runs,
+    priced_successes,
+    priced_approvals,
+    priced_conversations,
+    cost_usd,
+    cost_usd / nullif(priced_runs, 0) as cost_per_run_usd,
+    cost_usd / nullif(priced_successes, 0) as cost_per_successful_run_usd,
+    cost_usd / nullif(priced_approvals, 0) as cost_per_approved_decision_usd,
+    cost_usd / nullif(priced_conversations, 0) as cost_per_conversation_usd,
+    value_usd,
+    (value_usd - cost_usd) / nullif(cost_usd, 0) as return_on_cost
+from valued
