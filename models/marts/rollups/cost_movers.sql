@@ -72,10 +72,12 @@ compared as (
         dimensioned.dimension,
         dimensioned.source_system,
         dimensioned.dimension_value,
-        coalesce(sum(dimensioned.cost_usd) filter (where as_of.as_of_date - usage_date < window_days), 0)
-            as cost_usd,
-        coalesce(sum(dimensioned.cost_usd) filter (where as_of.as_of_date - usage_date >= window_days), 0)
-            as previous_cost_usd,
+        trim_scale(
+            coalesce(sum(cost_usd) filter (where as_of_date - usage_date < window_days), 0)
+        ) as cost_usd,
+        trim_scale(
+            coalesce(sum(cost_usd) filter (where as_of_date - usage_date >= window_days), 0)
+        ) as previous_cost_usd,
         sum(dimensioned.calls_unpriced)::bigint as calls_unpriced
     from dimensioned
     cross join as_of
@@ -118,10 +120,10 @@ select
     changed.cost_usd,
     changed.previous_cost_usd,
     changed.calls_unpriced,
-    changed.cost_usd / nullif(changed.total_cost_usd, 0) as share,
+    {{ ratio("changed.cost_usd", "changed.total_cost_usd") }} as share,
     changed.change_usd,
-    changed.change_usd / nullif(changed.previous_cost_usd, 0) as growth,
-    changed.change_usd / nullif(changed.total_change_usd, 0) as contribution,
+    {{ ratio("changed.change_usd", "changed.previous_cost_usd") }} as growth,
+    {{ ratio("changed.change_usd", "changed.total_change_usd") }} as contribution,
     rank() over (
         partition by changed.window_days, changed.tenant_key, changed.dimension
         order by abs(changed.change_usd) desc

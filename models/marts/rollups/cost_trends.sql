@@ -17,7 +17,7 @@ weekly as (
         sum(runs)::bigint as runs,
         sum(priced_runs)::bigint as priced_runs,
         sum(cost_usd) as cost_usd,
-        sum(cost_usd) / nullif(sum(priced_runs), 0) as cost_per_run_usd
+        {{ ratio("sum(cost_usd)", "sum(priced_runs)") }} as cost_per_run_usd
     from daily
     where run_date is not null
     group by week_start, source_system, tenant_key, workflow
@@ -48,6 +48,6 @@ select
     priced_runs,
     cost_usd,
     cost_per_run_usd,
-    cost_per_run_usd / nullif(previous_cost_per_run_usd, 0) - 1 as growth,
+    {{ ratio("(cost_per_run_usd - previous_cost_per_run_usd)", "previous_cost_per_run_usd") }} as growth,
     {{ cost_trend("cost_per_run_usd", "previous_cost_per_run_usd") }} as trend
 from compared

@@ -112,9 +112,8 @@ select
     calls_unpriced,
     call_cost_usd,
     cost_usd,
-    cost_usd / nullif(priced_spans, 0) as mean_cost_usd,
-    cost_usd
-    / nullif(
-        sum(cost_usd) over (partition by usage_date, source_system, tenant_key, workflow), 0
-    ) as share
+    {{ ratio("cost_usd", "priced_spans") }} as mean_cost_usd,
+    {{ ratio(
+        "cost_usd", "sum(cost_usd) over (partition by usage_date, source_system, tenant_key, workflow)"
+    ) }} as share
 from totalled

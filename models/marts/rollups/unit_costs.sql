@@ -97,10 +97,10 @@ select
     priced_approvals,
     priced_conversations,
     cost_usd,
-    cost_usd / nullif(priced_runs, 0) as cost_per_run_usd,
-    cost_usd / nullif(priced_successes, 0) as cost_per_successful_run_usd,
-    cost_usd / nullif(priced_approvals, 0) as cost_per_approved_decision_usd,
-    cost_usd / nullif(priced_conversations, 0) as cost_per_conversation_usd,
+    {{ ratio("cost_usd", "priced_runs") }} as cost_per_run_usd,
+    {{ ratio("cost_usd", "priced_successes") }} as cost_per_successful_run_usd,
+    {{ ratio("cost_usd", "priced_approvals") }} as cost_per_approved_decision_usd,
+    {{ ratio("cost_usd", "priced_conversations") }} as cost_per_conversation_usd,
     value_usd,
-    (value_usd - cost_usd) / nullif(cost_usd, 0) as return_on_cost
+    {{ ratio("(value_usd - cost_usd)", "cost_usd") }} as return_on_cost
 from valued

@@ -20,9 +20,8 @@ recent as (
         daily.run_date > as_of.as_of_date - 7 as is_last_week,
         daily.run_date > as_of.as_of_date - 14
         and daily.run_date <= as_of.as_of_date - 7 as is_week_before
-    from daily
-    cross join as_of
-    where daily.run_date > (select max(run_date) - 90 from daily)
+    from as_of
+    inner join daily on as_of.as_of_date - 90 < daily.run_date
 ),
 
 summed as (
@@ -36,10 +35,12 @@ summed as (
         sum(priced_runs)::bigint as priced_runs,
         sum(cost_usd) as cost_usd,
         sum(squared_cost) as squared_cost,
-        sum(cost_usd) filter (where is_last_week)
-        / nullif(sum(priced_runs) filter (where is_last_week), 0) as last_week_cost_per_run_usd,
-        sum(cost_usd) filter (where is_week_before)
-        / nullif(sum(priced_runs) filter (where is_week_before), 0) as week_before_cost_per_run_usd
+        {{ ratio(
+            "sum(cost_usd) filter (where is_last_week)", "sum(priced_runs) filter (where is_last_week)"
+        ) }} as last_week_cost_per_run_usd,
+        {{ ratio(
+            "sum(cost_usd) filter (where is_week_before)", "sum(priced_runs) filter (where is_week_before)"
+        ) }} as week_before_cost_per_run_usd
     from recent
     group by as_of_date, source_system, tenant_key, workflow
 ),
@@ -47,7 +48,7 @@ summed as (
 measured as (
     select
         *,
-        cost_usd / nullif(priced_runs, 0) as cost_per_run_usd,
+        {{ ratio("cost_usd", "priced_runs") }} as cost_per_run_usd,
         case
             when priced_runs = 1 then 0
             when priced_runs > 1
@@ -64,7 +65,7 @@ measured as (
 varied as (
     select
         *,
-        round(cost_deviation_usd / nullif(cost_per_run_usd, 0), 12) as cost_variation
+        {{ ratio("cost_deviation_usd", "cost_per_run_usd") }} as cost_variation
     from measured
 )
 
