@@ -364,7 +364,7 @@ def test_what_was_found_stays_mended(world: World, found: str) -> None:
 
 
 def test_days_leave_the_hours_as_the_newest_day_moves_on_and_come_back(world: World) -> None:
-    """Hours of last month that stand there until their own rows change, or stay away when the newest day goes."""
+    """Hours of last month that stay until their own rows change, or stay away when the newest day goes."""
     days = "select array_agg(distinct usage_date::text order by usage_date::text) from marts.cost_hourly"
     try:
         for number, day in ((1, 0), (2, 2)):
@@ -375,7 +375,7 @@ def test_days_leave_the_hours_as_the_newest_day_moves_on_and_come_back(world: Wo
         done = world.refresher.refresh(world.connection)
         assert value(world.connection, days) == ["2026-05-01"]
         assert done["marts.cost_hourly"] == "3 period", "the days that left, and the one that came"
-        world.write(WRITES["drop a span"], k=4)
+        world.write(WRITES["drop a trace"], n=4)
         world.refresher.refresh(world.connection)
         assert value(world.connection, days) == ["2026-03-31", "2026-04-01"]
         world.check()

@@ -54,7 +54,7 @@ select
     cost_usd as "ContractedCost",
     cost_usd as "EffectiveCost",
     seller as "HostProviderName",
-    '{{ var("invoice_issuer", "agentbooks") }}' as "InvoiceIssuerName",
+    '{{ var("invoice_issuer", "agentbooks") | replace("'", "''") }}' as "InvoiceIssuerName",
     cost_usd as "ListCost",
     quantity as "PricingQuantity",
     unit as "PricingUnit",

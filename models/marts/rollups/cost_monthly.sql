@@ -11,7 +11,6 @@ with cost_daily as not materialized (
     select * from {{ ref("cost_daily") }}
 ),
 
--- So that the days of a month are found by index: a condition on the month of a day would read all of them.
 months as (
     select
         month_start::date as usage_month,
@@ -27,45 +26,55 @@ months as (
     where {{ in_dirty_days("month_start::date") }}
 ),
 
+-- So that the days of a month are found by index: by the month of each day all would be read.
+days as (
+    select
+        *,
+        date_trunc('month', usage_date::timestamp)::date as usage_month
+    from cost_daily
+    where
+        usage_date >= (select min(usage_month) from months)
+        and usage_date < (select max(next_month) from months)
+),
+
 monthly as (
     select
-        months.usage_month,
-        cost_daily.source_system,
-        cost_daily.tenant_key,
-        cost_daily.workflow,
-        cost_daily.domain,
-        cost_daily.agent_key,
-        cost_daily.user_key,
-        cost_daily.provider,
-        cost_daily.model,
-        cost_daily.model_recorded,
-        cost_daily.payer,
-        sum(cost_daily.llm_calls)::bigint as llm_calls,
-        sum(cost_daily.input_tokens)::bigint as input_tokens,
-        sum(cost_daily.cached_input_tokens)::bigint as cached_input_tokens,
-        sum(cost_daily.output_tokens)::bigint as output_tokens,
-        sum(cost_daily.unsplit_tokens)::bigint as unsplit_tokens,
-        sum(cost_daily.reported_cost_usd) as reported_cost_usd,
-        sum(cost_daily.computed_cost_usd) as computed_cost_usd,
-        sum(cost_daily.cost_usd) as cost_usd,
-        sum(cost_daily.calls_reported)::bigint as calls_reported,
-        sum(cost_daily.calls_computed)::bigint as calls_computed,
-        sum(cost_daily.calls_unpriced)::bigint as calls_unpriced
-    from months
-    inner join cost_daily
-        on months.usage_month <= cost_daily.usage_date and months.next_month > cost_daily.usage_date
+        days.usage_month,
+        days.source_system,
+        days.tenant_key,
+        days.workflow,
+        days.domain,
+        days.agent_key,
+        days.user_key,
+        days.provider,
+        days.model,
+        days.model_recorded,
+        days.payer,
+        sum(days.llm_calls)::bigint as llm_calls,
+        sum(days.input_tokens)::bigint as input_tokens,
+        sum(days.cached_input_tokens)::bigint as cached_input_tokens,
+        sum(days.output_tokens)::bigint as output_tokens,
+        sum(days.unsplit_tokens)::bigint as unsplit_tokens,
+        sum(days.reported_cost_usd) as reported_cost_usd,
+        sum(days.computed_cost_usd) as computed_cost_usd,
+        sum(days.cost_usd) as cost_usd,
+        sum(days.calls_reported)::bigint as calls_reported,
+        sum(days.calls_computed)::bigint as calls_computed,
+        sum(days.calls_unpriced)::bigint as calls_unpriced
+    from days
+    inner join months on days.usage_month = months.usage_month
     group by
-        months.usage_month,
-        cost_daily.source_system,
-        cost_daily.tenant_key,
-        cost_daily.workflow,
-        cost_daily.domain,
-        cost_daily.agent_key,
-        cost_daily.user_key,
-        cost_daily.provider,
-        cost_daily.model,
-        cost_daily.model_recorded,
-        cost_daily.payer
+        days.usage_month,
+        days.source_system,
+        days.tenant_key,
+        days.workflow,
+        days.domain,
+        days.agent_key,
+        days.user_key,
+        days.provider,
+        days.model,
+        days.model_recorded,
+        days.payer
 )
 
 select

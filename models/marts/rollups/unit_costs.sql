@@ -30,32 +30,43 @@ months as (
     where {{ in_dirty_days("month_start::date") }}
 ),
 
+-- So that the days of a month are found by index: by the month of each day all would be read.
+days as (
+    select
+        *,
+        date_trunc('month', run_date::timestamp)::date as run_month
+    from daily
+    where
+        run_date >= (select min(run_month) from months)
+        and run_date < (select max(next_month) from months)
+),
+
 monthly as (
     select
-        months.run_month,
-        daily.source_system,
-        daily.tenant_key,
-        daily.workflow,
-        daily.domain,
-        daily.agent_key,
-        daily.agent_name,
-        sum(daily.runs)::bigint as runs,
-        sum(daily.failed_runs)::bigint as failed_runs,
-        sum(daily.priced_runs)::bigint as priced_runs,
-        sum(daily.priced_successes)::bigint as priced_successes,
-        sum(daily.priced_approvals)::bigint as priced_approvals,
-        sum(daily.priced_conversations)::bigint as priced_conversations,
-        sum(daily.cost_usd) as cost_usd
-    from months
-    inner join daily on months.run_month <= daily.run_date and months.next_month > daily.run_date
+        days.run_month,
+        days.source_system,
+        days.tenant_key,
+        days.workflow,
+        days.domain,
+        days.agent_key,
+        days.agent_name,
+        sum(days.runs)::bigint as runs,
+        sum(days.failed_runs)::bigint as failed_runs,
+        sum(days.priced_runs)::bigint as priced_runs,
+        sum(days.priced_successes)::bigint as priced_successes,
+        sum(days.priced_approvals)::bigint as priced_approvals,
+        sum(days.priced_conversations)::bigint as priced_conversations,
+        sum(days.cost_usd) as cost_usd
+    from days
+    inner join months on days.run_month = months.run_month
     group by
-        months.run_month,
-        daily.source_system,
-        daily.tenant_key,
-        daily.workflow,
-        daily.domain,
-        daily.agent_key,
-        daily.agent_name
+        days.run_month,
+        days.source_system,
+        days.tenant_key,
+        days.workflow,
+        days.domain,
+        days.agent_key,
+        days.agent_name
 ),
 
 valued as (
