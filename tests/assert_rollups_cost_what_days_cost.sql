@@ -26,6 +26,10 @@ last_days as (
     where usage_date > newest_date - 14
 ),
 
+unsettled_days as (
+    {{ unsettled_days() }}
+),
+
 entries as (
     select
         'cost_monthly' as rollup,
@@ -120,9 +124,13 @@ balances as (
 select *
 from balances
 where
-    llm_calls <> 0
-    or input_tokens <> 0
-    or output_tokens <> 0
-    or unsplit_tokens <> 0
-    or cost_usd <> 0
-    or calls_unpriced <> 0
+    -- Hours are read from raw rows, of which somebody may have written more since the days were.
+    (rollup <> 'cost_hourly' or period not in (select * from unsettled_days))
+    and (
+        llm_calls <> 0
+        or input_tokens <> 0
+        or output_tokens <> 0
+        or unsplit_tokens <> 0
+        or cost_usd <> 0
+        or calls_unpriced <> 0
+    )
