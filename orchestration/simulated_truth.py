@@ -35,7 +35,7 @@ from orchestration.simulate import midnight
 from orchestration.simulated_runs import pattern_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import date, datetime
     from pathlib import Path
 
@@ -60,6 +60,8 @@ def truth(traffic: Traffic) -> dict[str, Any]:
         "patterns": _patterns(traffic),
         "agent_runs": _agent_runs(runs),
         "cost_daily": _cost_daily(runs),
+        "cost_monthly": _cost_monthly(runs),
+        "unit_costs": _unit_costs(runs),
         "users_daily": _users_daily(runs),
         "distributions_daily": _distributions(runs, by_agent=True),
         "latency_daily": _distributions(runs, by_agent=False),
@@ -213,29 +215,48 @@ def _agent_run(run: Run, usages: list[_Usage]) -> Row:
 
 
 def _cost_daily(runs: list[Run]) -> list[Row]:
+    return [
+        _cost_of(usages) | {"usage_date": day, "runs": len({usage.run.name for usage in usages})}
+        for day, usages in _by_period(runs, lambda day: day)
+    ]
+
+
+def _cost_monthly(runs: list[Run]) -> list[Row]:
+    return [
+        _cost_of(usages) | {"usage_month": month} for month, usages in _by_period(runs, _month_of)
+    ]
+
+
+def _month_of(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _by_period(
+    runs: list[Run], period_of: Callable[[date], date]
+) -> Iterator[tuple[date, list[_Usage]]]:
+    """What an agent used of one model for one user and payer, by the periods of the calls."""
     book = PriceBook()
     groups: defaultdict[tuple[Any, ...], list[_Usage]] = defaultdict(list)
     for run in runs:
         for usage in _usages(run, book):
             call = usage.call
-            key = (call.at.date(), run.agent, run.user, call.model, call.payer)
+            key = (period_of(call.at.date()), run.agent, run.user, call.model, call.payer)
             groups[key].append(usage)
-    return [_cost_of_day(usages) for usages in groups.values()]
+    for (period, *_), usages in groups.items():
+        yield period, usages
 
 
-def _cost_of_day(usages: list[_Usage]) -> Row:
+def _cost_of(usages: list[_Usage]) -> Row:
     run, call = usages[0].run, usages[0].call
     calls = [usage for usage in usages if usage.is_call]
     return {
         **_who(run.agent, run.seed),
-        "usage_date": call.at.date(),
         "workflow": run.agent.workflow,
         "user_id": run.user,
         "provider": call.model.provider,
         "model": call.model.book_name,
         "model_recorded": call.model.name,
         "payer": call.payer,
-        "runs": len({usage.run.name for usage in usages}),
         "llm_calls": len(calls),
         **_tokens(usages),
         "reported_cost_usd": _sum(usage.reported for usage in usages),
@@ -247,6 +268,39 @@ def _cost_of_day(usages: list[_Usage]) -> Row:
         ),
         "calls_unpriced": sum(usage.cost is None for usage in calls),
     }
+
+
+def _unit_costs(runs: list[Run]) -> list[Row]:
+    book = PriceBook()
+    groups: defaultdict[tuple[date, Agent], list[tuple[Run, Row]]] = defaultdict(list)
+    for run in runs:
+        row = _agent_run(run, _usages(run, book))
+        groups[_month_of(run.started_at.date()), run.agent].append((run, row))
+    return [
+        _who(agent, of_month[0][0].seed)
+        | {"run_month": month, "workflow": agent.workflow, "runs": len(of_month)}
+        | {"failed_runs": sum(row["status"] in ("failed", "cancelled") for _, row in of_month)}
+        | _cost_by_unit([(run, row) for run, row in of_month if row["cost_usd"] is not None])
+        for (month, agent), of_month in groups.items()
+    ]
+
+
+def _cost_by_unit(priced: list[tuple[Run, Row]]) -> Row:
+    cost = _sum(row["cost_usd"] for _, row in priced)
+    verdicts = [decision.verdict for run, _ in priced for decision in run.decisions]
+    units = {
+        ("priced_runs", "run"): len(priced),
+        ("priced_successes", "successful_run"): sum(bool(row["is_success"]) for _, row in priced),
+        ("priced_approvals", "approved_decision"): sum(
+            verdict is not None and verdict.success for verdict in verdicts
+        ),
+        ("priced_conversations", "conversation"): sum(bool(row["messages"]) for _, row in priced),
+    }
+    return (
+        {"cost_usd": cost}
+        | {column: number for (column, _), number in units.items()}
+        | {f"cost_per_{unit}_usd": cost / n if n else None for (_, unit), n in units.items()}
+    )
 
 
 def _users_daily(runs: list[Run]) -> list[Row]:

@@ -375,6 +375,26 @@ def test_what_was_found_stays_mended(world: World, found: str) -> None:
         world.clean()
 
 
+def test_days_leave_the_hours_as_the_newest_day_moves_on_and_come_back(world: World) -> None:
+    """Hours of last month that stay until their own rows change, or stay away when the newest day goes."""
+    days = "select array_agg(distinct usage_date::text order by usage_date::text) from marts.cost_hourly"
+    try:
+        for number, day in ((1, 0), (2, 2)):
+            world.write(WRITES["trace"] + ";" + WRITES["span"], n=number, day=day, k=number)
+        world.refresher.refresh(world.connection)
+        assert value(world.connection, days) == ["2026-03-31", "2026-04-01"]
+        world.write(WRITES["trace"] + ";" + WRITES["span"], n=4, day=4, k=4)
+        done = world.refresher.refresh(world.connection)
+        assert value(world.connection, days) == ["2026-05-01"]
+        assert done["marts.cost_hourly"] == "3 period", "the days that left, and the one that came"
+        world.write(WRITES["drop a trace"], n=4)
+        world.refresher.refresh(world.connection)
+        assert value(world.connection, days) == ["2026-03-31", "2026-04-01"]
+        world.check()
+    finally:
+        world.clean()
+
+
 @pytest.mark.parametrize("write", sorted(WRITES))
 def test_each_write_is_possible(world: World, write: str) -> None:
     """A random test whose writes are all refused, so that it tests nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -151,9 +152,11 @@ LIVES = {
             "set metadata = jsonb_set(metadata, '{agent, model}', '\"gpt-4.1\"')",
             "set metadata = jsonb_set(metadata, '{domain}', '\"frontend\"')",
             'set metadata = metadata || \'{"user_id": "ann", "counterpart_cost_usd": 0.25}\'',
-            "insert into observability.spans (trace_id, span_type, name, started_at, tokens, model)"
-            f" values ('{TWO}', 'llm', 'answer', '2020-03-07',"
+            "insert into observability.spans"
+            " (trace_id, span_type, name, started_at, duration_ms, tokens, model)"
+            f" values ('{TWO}', 'llm', 'answer', '2020-03-07', 6000,"
             """ '{"input_tokens": 3, "output_tokens": 1}', 'gpt-4.1-mini')""",
+            "set workflow_id = 'billing'",
             'set metadata = metadata || \'{"loader": {}, "run_id": "run_2"}\'',
             'set metadata = metadata || \'{"run_id": "run_3"}\','
             " started_at = started_at + interval '1 day'",
@@ -441,6 +444,21 @@ LIVES = {
             "set min_decisions = 10, min_interval_low = 0.5",
         ),
     ),
+    "seeds.workflow_values": Life(
+        "workflow = 'unknown'",
+        {
+            "source_system": "observability",
+            "workflow": "unknown",
+            "unit": "run",
+            "value_usd": "2",
+        },
+        ("set value_usd = 3", "set unit = 'conversation'"),
+    ),
+    "seeds.evaluation_thresholds": Life(
+        "span_type = 'llm' and measure = 'duration_ms'",
+        None,
+        ("set warns_above = 1", "set warns_above = 5000"),
+    ),
     "ops.pseudonym_salt": Life(
         "true", None, ("set salt = 'pepper and salt, thirty-two characters'",)
     ),
@@ -454,6 +472,8 @@ WITHOUT_EFFECT = {
     ("intermediate.int_models__matched", "traceability.execution_traces"),
     ("intermediate.int_models__matched", "seeds.agent_mapping"),
     ("intermediate.int_runs__daily_activity", "traceability.agent_routing_decisions"),
+    ("marts.span_costs", "agentic.conversation_history"),
+    ("marts.span_costs", "chat.chat_messages_v2"),
 }
 
 
@@ -466,7 +486,7 @@ def refresher(
     """A database that is built, with the base rows among simulated runs."""
     url = server18.database()
     runs = tmp_path_factory.mktemp("runs") / "simulated.ndjson"
-    simulate.write(runs, days=2, runs_per_day=5, seed=7)
+    simulate.write(runs, days=2, runs_per_day=5, seed=7, last_day=date(2020, 3, 2))
     with psycopg.connect(url, autocommit=True) as connection:
         loader.load_agent_runs(connection, [runs])
         for table, columns in SETTING.items():

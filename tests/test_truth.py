@@ -43,6 +43,8 @@ DAYS_BETWEEN_REFRESHES = 3
 GRAINS = {
     "agent_runs": ("source_system", "run_id"),
     "cost_daily": ("usage_date", "agent_name", "user_key", "model_recorded", "payer"),
+    "cost_monthly": ("usage_month", "agent_name", "user_key", "model_recorded", "payer"),
+    "unit_costs": ("run_month", "agent_name"),
     "users_daily": ("usage_date", "agent_name", "user_key"),
     "distributions_daily": ("usage_date", "agent_name", "model_recorded", "payer", "measure"),
     "latency_daily": ("usage_date", "source_system", "payer", "measure"),
@@ -53,13 +55,18 @@ GRAINS = {
 }
 HAVE_KEYS_ALONE = {
     "cost_daily",
+    "cost_monthly",
     "users_daily",
     "distributions_daily",
     "trust_progression",
     "trust_current",
 }
 NOT_IN_EVERY_MART = {"source_system", "agent_version", "model_recorded", "domain"}
-ESTIMATES = {"success_rate", "pass_hat_k", "interval_low", "interval_high", "uplift"}
+ESTIMATES = {
+    *("success_rate", "pass_hat_k", "interval_low", "interval_high", "uplift"),
+    *("cost_per_run_usd", "cost_per_successful_run_usd", "cost_per_approved_decision_usd"),
+    "cost_per_conversation_usd",
+}
 SYSTEMS_OF_FURTHER_SEEDS = ("traceability", "agentic")
 PERCENTILES = {"p50", "p90", "p95", "p99"}
 

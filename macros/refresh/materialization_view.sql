@@ -17,6 +17,9 @@
     {% if is_built %}
         {% call statement("main") %} select 'unchanged' {% endcall %}
     {% else %}
+        {% if config.get("contract").enforced %}
+            {{ get_assert_columns_equivalent(sql) }}
+        {% endif %}
         {% if existing is not none and not (existing.is_view and has_columns_of(existing, sql)) %}
             {{ drop_relation_if_exists(existing) }}
         {% endif %}

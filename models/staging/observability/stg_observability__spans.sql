@@ -23,5 +23,11 @@ select
     {{ usage_tokens("tokens", "reasoning", is_loaded) }} as reasoning_tokens,
     {{ usage_tokens("tokens", "total", is_loaded) }} as total_tokens,
     cost as reported_cost_usd,
+    {{ json_number("api_limits", "remaining") }} as api_calls_remaining,
+    {{ json_number("evaluation -> 'metrics'", "avg_relevance_score") }} as mean_relevance,
+    {{ json_number("evaluation -> 'metrics'", "result_count") }} as results,
+    {{ json_number("evaluation -> 'metrics'", "score_improvement") }} as score_improvement,
+    {{ json_number("evaluation -> 'metrics'", "chunk_size") }} as chunk_size,
+    {{ json_number("evaluation -> 'metrics'", "chunk_overlap") }} as chunk_overlap,
     coalesce(metadata @> '{"call_is_missing": true}', false) as is_call_missing
 from {{ source("observability", "spans") }}

@@ -1,0 +1,74 @@
+-- One row per UTC day of the run's start, source_system, tenant, workflow, domain and agent.
+{{ config(
+    materialized="incremental",
+    period="run_date",
+    indexes=[{"columns": ["costed_daily_key"], "unique": true}, {"columns": ["run_date"]}],
+) }}
+
+{{ dirtied_by([ref("int_decisions__recorded")], days_of_runs(ref("agent_runs"))) }}
+
+with runs as (
+    select * from {{ ref("agent_runs") }}
+    where {{ in_dirty_days("run_date") }}
+),
+
+decisions as (
+    select * from {{ ref("int_decisions__recorded") }}
+),
+
+approvals as (
+    select
+        runs.source_system,
+        runs.run_id,
+        count(*) as approved_decisions
+    from runs
+    inner join decisions
+        on runs.run_id = decisions.run_id and runs.source_system = decisions.source_system
+    where decisions.outcome = 1
+    group by runs.source_system, runs.run_id
+),
+
+counted as (
+    select
+        runs.run_date,
+        runs.source_system,
+        runs.tenant_key,
+        runs.workflow,
+        runs.domain,
+        runs.agent_key,
+        runs.agent_name,
+        count(*) as runs,
+        count(*) filter (where runs.status in ('failed', 'cancelled')) as failed_runs,
+        count(runs.cost_usd) as priced_runs,
+        count(runs.cost_usd) filter (where runs.is_success) as priced_successes,
+        count(runs.cost_usd) filter (where runs.messages > 0) as priced_conversations,
+        coalesce(
+            sum(approvals.approved_decisions) filter (where runs.cost_usd is not null), 0
+        )::bigint as priced_approvals,
+        sum(runs.fees_usd) as fees_usd,
+        sum(runs.cost_usd) as cost_usd,
+        sum(runs.cost_usd * runs.cost_usd) as squared_cost
+    from runs
+    left join approvals
+        on runs.source_system = approvals.source_system and runs.run_id = approvals.run_id
+    group by
+        runs.run_date,
+        runs.source_system,
+        runs.tenant_key,
+        runs.workflow,
+        runs.domain,
+        runs.agent_key,
+        runs.agent_name
+)
+
+select
+    {{ surrogate_key([
+        "run_date - date '2000-01-01'",
+        "source_system",
+        "tenant_key",
+        "workflow",
+        "domain",
+        "agent_key",
+    ]) }} as costed_daily_key,
+    *
+from counted
