@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -234,12 +234,26 @@ def run_demo(
 
 
 @prices.command("refresh")
-def prices_refresh() -> None:
-    """Write the price seeds from the installed package genai-prices."""
+def prices_refresh(
+    known_from: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
+            metavar="MOMENT",
+            help="Since when the new prices are known, in UTC; now by default.",
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why they are new; the package's version by default.")
+    ] = "",
+) -> None:
+    """Add what has changed in the installed package genai-prices to the price seeds."""
     from orchestration import prices as price_book
 
-    for path, rows in price_book.refresh().items():
-        typer.echo(f"{path}: {rows} rows")
+    moment = known_from and known_from.replace(tzinfo=UTC)
+    added, aliases = price_book.refresh(known_from=moment, reason=reason).items()
+    typer.echo(f"{added[0]}: {added[1]} rows added")
+    typer.echo(f"{aliases[0]}: {aliases[1]} rows")
 
 
 if __name__ == "__main__":

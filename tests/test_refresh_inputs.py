@@ -431,7 +431,44 @@ LIVES = {
     "seeds.model_prices": Life(
         "provider = 'openai' and model = 'gpt-4.1-mini' and component = 'input'",
         None,
-        ("set usd_per_million = 0.5", "set usd_per_million = 0.4"),
+        (
+            "set usd_per_million = 0.5",
+            "set usd_per_million = 0.4",
+            # An edition that is known from the day between the calls on, and one that has a size more.
+            "insert into seeds.model_prices select provider, model, component, valid_from, valid_to,"
+            " time_from_utc, time_to_utc, tier_above_input_tokens, usd_per_million * 2, source,"
+            " '2020-03-01 12:00+00', 'dearer' from seeds.model_prices"
+            " where provider = 'openai' and model = 'gpt-4.1-mini'",
+            "insert into seeds.model_prices select provider, model, component, valid_from, valid_to,"
+            " time_from_utc, time_to_utc, 3, usd_per_million * 2, source, known_from, reason"
+            " from seeds.model_prices where known_from is not null",
+            "update seeds.model_prices set reason = 'cheaper' where known_from is not null",
+            "delete from seeds.model_prices where known_from is not null",
+            # A model of ours whose name another provider takes for one of his.
+            "insert into seeds.own_prices (provider, model, component, usd_per_million)"
+            " values ('house', 'house-1', 'input', 1);"
+            f" update observability.spans set model = 'house-1' where span_id = '{ONE}'",
+            "insert into seeds.model_prices (provider, model, component, tier_above_input_tokens,"
+            " usd_per_million, source) values ('maker', 'house-1', 'input', 0, 1, '-')",
+            "delete from seeds.model_prices where provider = 'maker';"
+            " delete from seeds.own_prices;"
+            f" update observability.spans set model = 'gpt-4.1-mini' where span_id = '{ONE}'",
+        ),
+    ),
+    "seeds.own_prices": Life(
+        "model = 'gpt-4.1-mini'",
+        {"model": "gpt-4.1-mini", "provider": "openai", "component": "output", "discount": 0.5},
+        (
+            "set discount = 0.25",
+            "set known_from = '2020-03-02 00:00+00', reason = 'contract'",
+            "set time_from_utc = '10:00', time_to_utc = '24:00'",
+            "set known_from = null, discount = null, usd_per_million = 7",
+            "insert into seeds.own_prices (provider, model, component, usd_per_million)"
+            " values ('house', 'house-1', 'request', 1);"
+            f" update observability.spans set model = 'house-1' where span_id = '{ONE}'",
+            "delete from seeds.own_prices where model = 'house-1';"
+            f" update observability.spans set model = 'gpt-4.1-mini' where span_id = '{ONE}'",
+        ),
     ),
     "seeds.trust_levels": Life(
         "level = 1",
@@ -449,10 +486,10 @@ LIVES = {
 # An input of all that reads int_runs__unioned or int_executions__routed, of which these read nothing
 # that the relation gives.
 WITHOUT_EFFECT = {
-    ("intermediate.int_models__matched", "chat.agents"),
-    ("intermediate.int_models__matched", "traceability.agent_routing_decisions"),
-    ("intermediate.int_models__matched", "traceability.execution_traces"),
-    ("intermediate.int_models__matched", "seeds.agent_mapping"),
+    ("intermediate.int_models__recorded", "chat.agents"),
+    ("intermediate.int_models__recorded", "traceability.agent_routing_decisions"),
+    ("intermediate.int_models__recorded", "traceability.execution_traces"),
+    ("intermediate.int_models__recorded", "seeds.agent_mapping"),
     ("intermediate.int_runs__daily_activity", "traceability.agent_routing_decisions"),
 }
 
