@@ -55,6 +55,7 @@ PARTITIONED = (
 )
 # What a day of cost_daily takes from raw rows on.
 COSTS = (
+    "intermediate.int_models__recorded",
     "intermediate.int_models__matched",
     "intermediate.int_runs__daily_activity",
     "marts.agent_runs",

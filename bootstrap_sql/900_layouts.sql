@@ -86,6 +86,7 @@ values
     ('agentic.agents', 'reference'),
     ('agentic.agent_knowledge', 'reference'),
     ('ops.pseudonym_salt', 'reference'),
+    ('ops.as_of', 'reference'),
     ('agentic.schema_versions', 'local'),
     ('ops.schema_changes', 'local'),
     ('ops.schema_objects', 'local'),

@@ -478,6 +478,16 @@ LIVES = {
             "set min_decisions = 10, min_interval_low = 0.5",
         ),
     ),
+    "ops.as_of": Life(
+        "true",
+        None,
+        (
+            "insert into seeds.own_prices (provider, model, component, valid_from, usd_per_million)"
+            " values ('openai', 'gpt-4.1-mini', 'input', '2090-01-01', 7)",
+            "set as_of_date = '2090-01-01'",
+            "delete from seeds.own_prices",
+        ),
+    ),
     "ops.pseudonym_salt": Life(
         "true", None, ("set salt = 'pepper and salt, thirty-two characters'",)
     ),

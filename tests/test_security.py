@@ -114,6 +114,7 @@ OPS = {
     "ops.loaded_runs": {"loader": "si", "refresher": "s", "retention": "s"},
     "ops.rejected_records": {"loader": "siud", "refresher": "s", "retention": "s"},
     "ops.pseudonym_salt": {"refresher": "s"},
+    "ops.as_of": {"refresher": "su"},
     "ops.changes": {"refresher": "sid"},
     "ops.captured_tables": {"refresher": "s"},
     "ops.collections": {"refresher": "siu"},

@@ -15,7 +15,7 @@ editions as (
     select * from {{ ref("int_prices__editions") }}
 ),
 
-prices as (
+prices as not materialized (
     select * from {{ ref("int_prices__combined") }}
 ),
 
@@ -132,5 +132,6 @@ select
     reasoning_cost_usd,
     request_cost_usd,
     computed_cost_usd,
-    coalesce(reported_cost_usd, computed_cost_usd) as cost_usd
+    coalesce(reported_cost_usd, computed_cost_usd) as cost_usd,
+    {{ explained_difference() }} as difference
 from computed

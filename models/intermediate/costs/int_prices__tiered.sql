@@ -70,7 +70,7 @@ select
         ) + 1,
         9223372036854775807
     ) as input_tokens_to,
-    usd_per_million,
-    discount
+    trim_scale(usd_per_million) as usd_per_million,
+    trim_scale(discount) as discount
 from prices
 where provider is not null

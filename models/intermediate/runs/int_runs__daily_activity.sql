@@ -1,15 +1,17 @@
--- One row per run, UTC day, payer, model, cost basis and price band: what the run used on that day.
+-- One row per run, UTC day, payer, model, cost basis, difference and price band: what the run used.
 {%- set bands = [
-    "cost_basis", "price_known_from", "input_tokens_from", "input_tokens_to", "time_from_utc",
+    "cost_basis", "difference", "price_known_from", "input_tokens_from", "input_tokens_to", "time_from_utc",
     "time_to_utc",
 ] %}
 {%- set sums = [
     "input_tokens", "fresh_input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
-    "reasoning_tokens", "unsplit_tokens", "reported_cost_usd", "input_cost_usd",
-    "cached_input_cost_usd", "cache_write_cost_usd", "output_cost_usd", "reasoning_cost_usd",
+    "reasoning_tokens", "unsplit_tokens", "reported_cost_usd",
+] %}
+{%- set costs = [
+    "input_cost_usd", "cached_input_cost_usd", "cache_write_cost_usd", "output_cost_usd", "reasoning_cost_usd",
     "request_cost_usd", "computed_cost_usd", "cost_usd",
 ] %}
-{%- set of_calls = ["payer", "model_recorded", "provider", "model"] + bands + ["llm_calls"] + sums
+{%- set of_calls = ["payer", "model_recorded", "provider", "model"] + bands + ["llm_calls"] + sums + costs
     + ["calls_reported", "calls_computed", "calls_unpriced"] %}
 {{ config(
     materialized="incremental",
@@ -56,6 +58,10 @@ activities as (
         count(*) as llm_calls,
         {%- for column in sums %}
         sum({{ column }}) as {{ column }},
+        {%- endfor %}
+        -- Digits that depend on the price of what was not used would make equal costs differ.
+        {%- for column in costs %}
+        trim_scale(sum({{ column }})) as {{ column }},
         {%- endfor %}
         count(*) filter (where cost_basis = 'reported') as calls_reported,
         count(*) filter (where cost_basis = 'computed') as calls_computed,
@@ -109,6 +115,7 @@ select
         "payer",
         "model_recorded",
         "cost_basis",
+        "difference",
         "extract(epoch from price_known_from)",
         "input_tokens_from",
         "time_from_utc",
