@@ -8,7 +8,8 @@ create table ops.as_of (
     as_of_date date not null
 );
 
-comment on table ops.as_of is 'One row: the UTC day that the marts take for today. Each run of dbt advances it.';
+comment on table ops.as_of is
+'One row: the UTC day that the marts take for today. Each run of dbt advances it.';
 comment on column ops.as_of.is_only_row is 'Always true: it keeps the table at one row.';
 comment on column ops.as_of.as_of_date is 'It never goes back.';
 
@@ -18,7 +19,8 @@ create function ops.advance_as_of(today date) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
-    update ops.as_of set as_of_date = today where as_of_date < today;
+    update ops.as_of set as_of_date = today
+    where as_of_date < today;
 end;
 
 comment on function ops.advance_as_of(date) is 'Says that a day has come.';

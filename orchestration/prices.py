@@ -246,10 +246,7 @@ def refresh(
                 f"The prices of {'/'.join(model)} have an edition known from "
                 f"{edition[0].known_from} already: give a later --known-from than that."
             )
-        added += [
-            price._replace(known_from=moment, reason=reason or f"update to {source}")
-            for price in prices
-        ]
+        added += [price._replace(known_from=moment, reason=reason or source) for price in prices]
     _write(path, Price._fields, added, append=known is not None)
     aliases = list(_aliases(providers))
     _write(seeds / ALIASES, Alias._fields, aliases)

@@ -68,11 +68,13 @@ daily as (
         sum(banded_costs.llm_calls)::bigint as llm_calls,
         sum(banded_costs.computed_cost_usd) as billed_computed_cost_usd,
         sum(banded_costs.cost_usd) as billed_cost_usd,
-        sum(restated_costs.cost_after_usd) as restated_computed_cost_usd,
+        -- A model that has left the book altogether keeps what it cost.
+        sum(coalesce(restated_costs.cost_after_usd, banded_costs.computed_cost_usd))
+            as restated_computed_cost_usd,
         sum(
             case banded_costs.cost_basis
                 when 'reported' then banded_costs.cost_usd
-                else restated_costs.cost_after_usd
+                else coalesce(restated_costs.cost_after_usd, banded_costs.computed_cost_usd)
             end
         ) as restated_cost_usd,
         sum(costs_today.cost_usd) as cost_at_todays_prices_usd,
