@@ -74,7 +74,9 @@ def priced(
 ) -> Iterator[psycopg.Connection[Any]]:
     """The grid's calls as int_llm_calls__priced prices them, in a temporary table."""
     url = server18.database()
-    build_marts(url, ["resource_type:seed", "+int_llm_calls__priced,resource_type:model"])
+    build_marts(
+        url, ["+int_llm_calls__priced", "--resource-type", "seed", "--resource-type", "model"]
+    )
     compiled = (
         PROJECT / "target/compiled/agentbooks/models/intermediate/costs/int_llm_calls__priced.sql"
     ).read_text()

@@ -50,7 +50,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def url(server18: TestServer, build_marts: Callable[..., None]) -> str:
     """A database with the seeds, which pass the tests."""
     url = server18.database()
-    build_marts(url, ["resource_type:seed", "int_prices__tiered,resource_type:model", *TESTS])
+    build_marts(url, ["+int_prices__tiered", *TESTS, "--indirect-selection", "empty"])
     return url
 
 
