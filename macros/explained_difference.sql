@@ -45,10 +45,6 @@
                 and prices.model = computed.model
                 and abs(reported_cost_usd - ({{ at_other_prices }})) < 1e-9
         ) then 'price of another size, hour, day or edition'
-        when exists (
-            select from prices
-            where prices.model = computed.model and abs(reported_cost_usd - ({{ at_other_prices }})) < 1e-9
-        ) then 'price of another provider'
         {%- for reason, (tokens, most) in untold.items() %}
         when
             {{ tokens }} between 1 and {{ most }}

@@ -81,20 +81,25 @@ priced as (
             and calls.output_tokens is not null
 ),
 
-by_component as (
-    select
-        {%- for name, cost in component_costs().items() %}
-        {{ cost }} as {{ name }},
-        {%- endfor %}
-        *
-    from priced
-),
-
+-- The limits keep each cost from being computed again wherever it is used.
 computed as (
     select
-        *,
-        {{ component_costs().keys() | join(" + ") }} as computed_cost_usd
-    from by_component
+        priced.*,
+        components.*,
+        totals.computed_cost_usd
+    from priced
+    left join lateral ( -- noqa: structure.subquery
+        select
+            {%- for name, cost in component_costs().items() %}
+            {{ cost }} as {{ name }},
+            {%- endfor %}
+            true as is_component
+        limit 1 -- noqa: ambiguous.order_by_limit
+    ) as components on true
+    left join lateral ( -- noqa: structure.subquery
+        select {{ component_costs().keys() | join(" + ") }} as computed_cost_usd
+        limit 1 -- noqa: ambiguous.order_by_limit
+    ) as totals on true
 )
 
 select
