@@ -118,7 +118,7 @@ def _measure(dsn: str, calls: int) -> dict[str, float]:
         bootstrap.bootstrap(connection)
         refresher = Refresher.build(url, _build)
         _load(connection, calls)
-        refresher.refresh(connection)
+        refresher.refresh(connection, is_full=True)
         connection.execute("vacuum analyze")
 
         changes = []
