@@ -71,5 +71,4 @@ comment on column ops.forecasts.change_id is 'Transaction that wrote the row.';
 
 grant select, insert on ops.forecasts to agentbooks_refresher;
 
-insert into ops.captured_tables (table_name, keys)
-values ('ops.forecasts', 'forecast_date as day');
+select ops.capture_changes('ops.forecasts', 'forecast_date as day');

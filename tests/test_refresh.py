@@ -167,6 +167,18 @@ WRITES = {
         set created_at = $at, metadata = jsonb_build_object('model', $model, 'tokens', $k)
         where id = id(19, $k)""",
     "drop a chat agent": "delete from chat.agents where id = id(17, $k)",
+    "forecast": """
+        insert into ops.forecasts (
+            as_of_date, scope_kind, scope_key, forecast_date, method, history_days, naive_error_usd,
+            yhat_usd, low_80_usd, high_80_usd, low_95_usd, high_95_usd, total_yhat_usd
+        )
+        select
+            ($at at time zone 'UTC')::date - $n - 1, kind, case kind when 'model' then $model else kind end,
+            ($at at time zone 'UTC')::date, case when $k % 2 = 0 then 'theta' else 'mean' end, 9, $k,
+            $k, 0, 2 * $k, 0, 3 * $k, $k
+        from unnest(array['total', 'model']) as kind
+        on conflict do nothing""",
+    "drop forecasts": "delete from ops.forecasts where method = 'mean'",
     "change a price": """
         update seeds.model_prices set usd_per_million = usd_per_million + 1 where model like 'gpt-4.1%'""",
     "map an agent": """
@@ -182,6 +194,7 @@ delete from traceability.success_patterns;
 delete from raaf.raaf_tracing_traces;
 delete from traceability.execution_traces;
 delete from chat.users;
+delete from ops.forecasts;
 delete from seeds.agent_mapping
 """
 DAYS = (

@@ -441,6 +441,25 @@ LIVES = {
             "set min_decisions = 10, min_interval_low = 0.5",
         ),
     ),
+    "ops.forecasts": Life(
+        "method = 'theta'",
+        {
+            "as_of_date": "2020-02-28",
+            "scope_kind": "total",
+            "scope_key": "total",
+            "forecast_date": "2020-03-01",
+            "method": "theta",
+            "history_days": 9,
+            "naive_error_usd": 1,
+            "yhat_usd": 2,
+            "low_80_usd": 1,
+            "high_80_usd": 3,
+            "low_95_usd": 0,
+            "high_95_usd": 4,
+            "total_yhat_usd": 2,
+        },
+        ("set yhat_usd = 2.5", "set forecast_date = '2020-03-02'", "set as_of_date = '2020-02-29'"),
+    ),
     "ops.pseudonym_salt": Life(
         "true", None, ("set salt = 'pepper and salt, thirty-two characters'",)
     ),
