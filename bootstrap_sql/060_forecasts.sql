@@ -74,5 +74,3 @@ grant select, insert on ops.forecasts to agentbooks_refresher;
 -- Nobody may change a row, but should its owner have to, the scores must follow.
 create trigger forecasts_updated before update on ops.forecasts
 for each row execute function ops.stamp_change();
-
-select ops.capture_changes('ops.forecasts', 'forecast_date as day');
