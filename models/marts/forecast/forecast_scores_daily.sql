@@ -8,7 +8,10 @@
     ],
 ) }}
 
-{{ dirtied_by([ref("cost_by_scope_daily")], days_since_costs_before(ref("cost_by_scope_daily"))) }}
+{{ dirtied_by(
+    [ref("cost_by_scope_daily")],
+    days_since_costs_before(ref("cost_by_scope_daily"), source("ops", "forecasts")),
+) }}
 
 with forecasts as (
     select * from {{ source("ops", "forecasts") }}
