@@ -98,6 +98,7 @@ values
     ('ops.seals', 'local'),
     ('ops.built_views', 'local'),
     ('ops.forecasts', 'local'),
+    ('ops.budgets', 'local'),
     ('ops.loaded_runs', 'local'),
     ('ops.rejected_records', 'local'),
     ('ops.table_layouts', 'local');

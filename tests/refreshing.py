@@ -66,6 +66,7 @@ class Refresher:
         with connection.transaction():
             connection.execute("select ops.collect_changes()")
             connection.execute("select ops.note_content('ops.pseudonym_salt')")
+            connection.execute("select ops.note_content('ops.budgets')")
             seeds = connection.execute(
                 "select oid::regclass from pg_class"
                 " where relnamespace = 'seeds'::regnamespace and relkind = 'r'"

@@ -117,7 +117,7 @@ def test_a_day_on_which_nothing_ran_is_found_once_something_runs(
     assert flagged(marts, "total") == {}
     write_series(marts, {"w": costs})
     refresh(marts, refresher)
-    assert flagged(marts, "total") == {"all": {200: "low", 201: "low"}}
+    assert flagged(marts, "total") == {"total": {200: "low", 201: "low"}}
 
 
 def test_scopes_that_cost_little_or_run_rarely_are_not_judged(

@@ -123,6 +123,7 @@ OPS = {
     "ops.seals": {"refresher": "si", "retention": "s"},
     "ops.built_views": {"refresher": "siu"},
     "ops.forecasts": {"refresher": "si"},
+    "ops.budgets": {"service_role": "siud", "refresher": "s"},
     "ops.table_layouts": {},
     "ops.distribution_violations": {},
 }

@@ -1,7 +1,11 @@
 {# Before anything is built: what raw tables and seeds have become since the last run. #}
 {% macro collect_changes() %}
     {% if execute and flags.WHICH in ("run", "build") %}
-        {% set statements = ["select ops.collect_changes()", "select ops.note_content('ops.pseudonym_salt')"] %}
+        {% set statements = [
+            "select ops.collect_changes()",
+            "select ops.note_content('ops.pseudonym_salt')",
+            "select ops.note_content('ops.budgets')",
+        ] %}
         {% for node in graph.nodes.values() if node.resource_type == "seed" %}
             {% do statements.append(
                 "select case when to_regclass('" ~ node.schema ~ "." ~ node.alias

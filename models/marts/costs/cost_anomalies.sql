@@ -12,17 +12,17 @@
 {%- set in_scope = "partition by scope_kind, scope_key order by usage_date" %}
 {%- set before = "range between interval '%s days' preceding and interval '1 day' preceding" %}
 
-{{ dirtied_by([ref("cost_daily"), ref("scope_costs_daily")],
+{{ dirtied_by([ref("cost_daily"), ref("cost_by_scope_daily")],
     "select (keys ->> 'day')::date + shift from changes cross join generate_series(-" ~ outage_days
     ~ ", " ~ history_days ~ ") as shift where (keys ->> 'day')::date + shift <= greatest("
-    ~ "(keys ->> 'day')::date, (select max(usage_date) from " ~ ref("scope_costs_daily") ~ "))") }}
+    ~ "(keys ->> 'day')::date, (select max(usage_date) from " ~ ref("cost_by_scope_daily") ~ "))") }}
 
 with costs as not materialized (
     select * from {{ ref("cost_daily") }}
 ),
 
 scope_costs as not materialized (
-    select * from {{ ref("scope_costs_daily") }}
+    select * from {{ ref("cost_by_scope_daily") }}
 ),
 
 totals as not materialized (
