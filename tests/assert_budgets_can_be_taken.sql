@@ -43,15 +43,15 @@ faults as (
                     format('has thresholds (%s) that do not ascend within 0 and 2: ', thresholds)
                     || 'write shares of the amount, such as 0.5 0.8'
             when exists (
-                select
-                from budgets as others
-                where
-                    others.place <> budgets.place
-                    and others.scope_kind = budgets.scope_kind
-                    and others.scope_key = budgets.scope_key
-                    and others.period = budgets.period
-                    and others.valid && budgets.valid
-            )
+                    select
+                    from budgets as others
+                    where
+                        others.place <> budgets.place
+                        and others.scope_kind = budgets.scope_kind
+                        and others.scope_key = budgets.scope_key
+                        and others.period = budgets.period
+                        and others.valid && budgets.valid
+                )
                 then 'overlaps another of the same scope and period: end one where the other begins'
         end as reason
     from budgets

@@ -139,12 +139,13 @@ def clear(connection: psycopg.Connection[Any]) -> None:
 def refresh(
     connection: psycopg.Connection[Any],
     refresher: Refresher,
+    models: Iterable[str] = MODELS,
     *,
     is_full: bool = False,
     at_any_price: bool = False,
 ) -> None:
     """Refresh what stands on cost_daily, without computing that anew from raw rows."""
-    for model in MODELS:
+    for model in models:
         statement = refresher.statements[model]
         if at_any_price and model == "marts.cost_anomalies":
             statement, replaced = re.subn(r"greatest\(1, 0\.05 \*", "greatest(0, 0 *", statement)

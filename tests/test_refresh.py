@@ -186,6 +186,12 @@ WRITES = {
             (source_system, agent_name, canonical_source_system, canonical_agent_name)
         values ('raaf', $word, 'agentic', 'a')""",
     "unmap agents": "delete from seeds.agent_mapping",
+    "set a budget": """
+        insert into ops.budgets (scope_kind, scope_key, period, amount_usd)
+        values ('workflow', $word, (array['day', 'week', 'month', 'quarter'])[$k % 4 + 1], 1 + $n)
+        on conflict (scope_kind, scope_key, period, valid_from) do update
+        set amount_usd = excluded.amount_usd""",
+    "drop budgets": "delete from ops.budgets",
 }
 CLEANING = """
 delete from observability.traces;
@@ -196,6 +202,8 @@ delete from traceability.execution_traces;
 delete from chat.users;
 delete from ops.forecasts;
 delete from seeds.agent_mapping
+delete from seeds.agent_mapping;
+delete from ops.budgets
 """
 DAYS = (
     "2026-03-31 00:00:00+00", "2026-03-31 23:59:59.999999+00", "2026-04-01 00:00:00+00",
@@ -380,7 +388,17 @@ def test_what_was_found_stays_mended(world: World, found: str) -> None:
 def test_each_write_is_possible(world: World, write: str) -> None:
     """A random test whose writes are all refused, so that it tests nothing."""
     try:
-        for need in ("trace", "span", "judge", "talk", "use a pattern", "raaf", "execute", "chat"):
+        for need in (
+            "trace",
+            "span",
+            "judge",
+            "talk",
+            "use a pattern",
+            "raaf",
+            "execute",
+            "chat",
+            "set a budget",
+        ):
             if need == write:
                 break
             world.write(WRITES[need], n=1, day=1, k=1)

@@ -413,6 +413,26 @@ LIVES = {
             f" delete from agentic.agent_sessions where session_id = '{TWO}'",
         ),
     ),
+    "ops.budgets": Life(
+        "scope_kind = 'total'",
+        {"scope_kind": "total", "scope_key": "total", "period": "month", "amount_usd": 0.5},
+        (
+            "set amount_usd = 0.000001",
+            "set thresholds = '{0.1, 1.5}'",
+            "set period = 'week'",
+            "set valid_to = '2020-03-05'",
+            "insert into seeds.budgets (scope_kind, scope_key, period, amount_usd)"
+            " values ('total', 'total', 'week', 7)",
+            "set scope_kind = 'model', scope_key = 'gpt-4.1-mini'; delete from seeds.budgets;"
+            " insert into ops.budgets (scope_kind, scope_key, period, amount_usd)"
+            " values ('total', 'total', 'month', 1)",
+        ),
+    ),
+    "seeds.budgets": Life(
+        "scope_key = 'total'",
+        {"scope_kind": "total", "scope_key": "total", "period": "quarter", "amount_usd": 3},
+        ("set amount_usd = 2", "set thresholds = '0.1 0.2'", "set valid_from = '2020-03-02'"),
+    ),
     "seeds.agent_mapping": Life(
         "agent_name = 'walker'",
         {
