@@ -50,6 +50,7 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.reads
 	@$(BIN)/python -m benchmarks.refresh
 	@$(BIN)/python -m benchmarks.forecast
+	@$(BIN)/python -m benchmarks.anomalies
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

@@ -119,8 +119,6 @@ def write_series(connection: psycopg.Connection[Any], costs: Mapping[str, list[f
             {
                 "usage_date": FIRST_DAY + timedelta(index),
                 "workflow": name,
-                "agent_key": name,
-                "user_key": name,
                 "cost_usd": round(cost, 6),
             }
             for name, series in costs.items()
