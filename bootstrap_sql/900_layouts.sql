@@ -97,8 +97,8 @@ values
     ('ops.refreshed_periods', 'local'),
     ('ops.seals', 'local'),
     ('ops.built_views', 'local'),
-    ('ops.forecasts', 'local'),
     ('ops.budgets', 'local'),
+    ('ops.forecasts', 'local'),
     ('ops.loaded_runs', 'local'),
     ('ops.rejected_records', 'local'),
     ('ops.table_layouts', 'local');

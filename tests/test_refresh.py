@@ -201,7 +201,6 @@ delete from raaf.raaf_tracing_traces;
 delete from traceability.execution_traces;
 delete from chat.users;
 delete from ops.forecasts;
-delete from seeds.agent_mapping
 delete from seeds.agent_mapping;
 delete from ops.budgets
 """

@@ -122,8 +122,8 @@ OPS = {
     "ops.refreshed_periods": {"refresher": "siud", "retention": "s"},
     "ops.seals": {"refresher": "si", "retention": "s"},
     "ops.built_views": {"refresher": "siu"},
-    "ops.forecasts": {"refresher": "si"},
     "ops.budgets": {"service_role": "siud", "refresher": "s"},
+    "ops.forecasts": {"refresher": "si"},
     "ops.table_layouts": {},
     "ops.distribution_violations": {},
 }
