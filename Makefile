@@ -49,6 +49,9 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.writes
 	@$(BIN)/python -m benchmarks.reads
 	@$(BIN)/python -m benchmarks.refresh
+	@$(BIN)/python -m benchmarks.anomalies
+	@$(BIN)/python -m benchmarks.forecast
+	@$(BIN)/python -m benchmarks.restate
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

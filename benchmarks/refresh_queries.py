@@ -19,8 +19,16 @@ with calls as materialized (
         count(*) as llm_calls,
         sum((spans.tokens ->> 'input_tokens')::numeric) as input_tokens,
         sum((spans.tokens ->> 'cached_input_tokens')::numeric) as cached_input_tokens,
+        sum((spans.tokens ->> 'cache_write_tokens')::numeric) as cache_write_tokens,
         sum((spans.tokens ->> 'output_tokens')::numeric) as output_tokens,
+        sum((spans.tokens ->> 'reasoning_tokens')::numeric) as reasoning_tokens,
         sum(spans.cost) as reported_cost_usd,
+        sum(components.input_cost_usd) as input_cost_usd,
+        sum(components.cached_input_cost_usd) as cached_input_cost_usd,
+        sum(components.cache_write_cost_usd) as cache_write_cost_usd,
+        sum(components.output_cost_usd) as output_cost_usd,
+        sum(components.reasoning_cost_usd) as reasoning_cost_usd,
+        sum(components.request_cost_usd) as request_cost_usd,
         sum(computed.cost_usd) as computed_cost_usd,
         sum(coalesce(spans.cost, computed.cost_usd)) as cost_usd,
         count(spans.cost) as calls_reported,
@@ -33,6 +41,7 @@ with calls as materialized (
         on
             models.provider = prices.provider
             and models.model = prices.model
+            and prices.known_from = '-infinity'
             and %(day)s >= prices.valid_from
             and %(day)s < prices.valid_to
             and (spans.started_at at time zone 'UTC')::time >= prices.time_from_utc
@@ -41,20 +50,32 @@ with calls as materialized (
             and coalesce((spans.tokens ->> 'input_tokens')::bigint, 0) < prices.input_tokens_to
     cross join lateral (
         select
+            greatest(
+                (spans.tokens ->> 'input_tokens')::numeric
+                - coalesce((spans.tokens ->> 'cached_input_tokens')::numeric, 0)
+                - coalesce((spans.tokens ->> 'cache_write_tokens')::numeric, 0),
+                0
+            ) * prices.input_price * 0.000001 as input_cost_usd,
+            coalesce((spans.tokens ->> 'cached_input_tokens')::numeric, 0)
+            * prices.cached_input_price * 0.000001 as cached_input_cost_usd,
+            coalesce((spans.tokens ->> 'cache_write_tokens')::numeric, 0)
+            * prices.cache_write_price * 0.000001 as cache_write_cost_usd,
             (
-                greatest(
-                    (spans.tokens ->> 'input_tokens')::numeric
-                    - coalesce((spans.tokens ->> 'cached_input_tokens')::numeric, 0)
-                    - coalesce((spans.tokens ->> 'cache_write_tokens')::numeric, 0),
-                    0
-                ) * prices.input_price
-                + coalesce((spans.tokens ->> 'cached_input_tokens')::numeric, 0)
-                * coalesce(prices.cached_input_price, prices.input_price)
-                + coalesce((spans.tokens ->> 'cache_write_tokens')::numeric, 0)
-                * coalesce(prices.cache_write_price, prices.input_price)
-                + (spans.tokens ->> 'output_tokens')::numeric * prices.output_price
-                + coalesce(prices.request_price, 0)
-            ) * 0.000001 as cost_usd
+                (spans.tokens ->> 'output_tokens')::numeric
+                - coalesce((spans.tokens ->> 'reasoning_tokens')::numeric, 0)
+            ) * prices.output_price * 0.000001 as output_cost_usd,
+            coalesce((spans.tokens ->> 'reasoning_tokens')::numeric, 0)
+            * prices.reasoning_price * 0.000001 as reasoning_cost_usd,
+            prices.request_price * 0.000001 as request_cost_usd
+    ) as components
+    cross join lateral (
+        select
+            components.input_cost_usd
+            + components.cached_input_cost_usd
+            + components.cache_write_cost_usd
+            + components.output_cost_usd
+            + components.reasoning_cost_usd
+            + components.request_cost_usd as cost_usd
     ) as computed
     where
         spans.started_at >= %(day)s::timestamp at time zone 'UTC'
@@ -90,9 +111,17 @@ daily as (
         sum(llm_calls)::bigint as llm_calls,
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
+        sum(cache_write_tokens)::bigint as cache_write_tokens,
         sum(output_tokens)::bigint as output_tokens,
+        sum(reasoning_tokens)::bigint as reasoning_tokens,
         null::bigint as unsplit_tokens,
         sum(reported_cost_usd) as reported_cost_usd,
+        sum(input_cost_usd) as input_cost_usd,
+        sum(cached_input_cost_usd) as cached_input_cost_usd,
+        sum(cache_write_cost_usd) as cache_write_cost_usd,
+        sum(output_cost_usd) as output_cost_usd,
+        sum(reasoning_cost_usd) as reasoning_cost_usd,
+        sum(request_cost_usd) as request_cost_usd,
         sum(computed_cost_usd) as computed_cost_usd,
         sum(cost_usd) as cost_usd,
         sum(calls_reported)::bigint as calls_reported,
@@ -137,9 +166,17 @@ select
     llm_calls,
     input_tokens,
     cached_input_tokens,
+    cache_write_tokens,
     output_tokens,
+    reasoning_tokens,
     unsplit_tokens,
     reported_cost_usd,
+    input_cost_usd,
+    cached_input_cost_usd,
+    cache_write_cost_usd,
+    output_cost_usd,
+    reasoning_cost_usd,
+    request_cost_usd,
     computed_cost_usd,
     cost_usd,
     calls_reported,

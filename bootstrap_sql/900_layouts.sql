@@ -86,6 +86,7 @@ values
     ('agentic.agents', 'reference'),
     ('agentic.agent_knowledge', 'reference'),
     ('ops.pseudonym_salt', 'reference'),
+    ('ops.as_of', 'reference'),
     ('agentic.schema_versions', 'local'),
     ('ops.schema_changes', 'local'),
     ('ops.schema_objects', 'local'),
@@ -97,6 +98,8 @@ values
     ('ops.refreshed_periods', 'local'),
     ('ops.seals', 'local'),
     ('ops.built_views', 'local'),
+    ('ops.budgets', 'local'),
+    ('ops.forecasts', 'local'),
     ('ops.loaded_runs', 'local'),
     ('ops.rejected_records', 'local'),
     ('ops.table_layouts', 'local');

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -233,13 +233,70 @@ def run_demo(
     demo.run(paths or [], undated_as.date() if undated_as else None)
 
 
+@app.command()
+def forecast(
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Forecast these series (date, scope, cost) instead of the marts'."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --csv: the file to write, in place of the output."),
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days ahead.")] = 90,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Without --csv: the last day that counts; by default the last one surely over.",
+        ),
+    ] = None,
+) -> None:
+    """Forecast daily costs with intervals: those of the marts, which are kept, or those of a file."""
+    from orchestration import database, forecast_csv, forecast_store
+
+    if csv is None:
+        with database.connect(autocommit=True) as connection:
+            day = as_of.date() if as_of else None
+            typer.echo(forecast_store.forecast_marts(connection, days, day).sentence())
+        return
+    series = forecast_csv.read(csv)
+    if out is None:
+        forecast_csv.write(sys.stdout, series, days)
+        return
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            forecast_csv.write(file, series, days)
+    except OSError as error:
+        raise AgentbooksError(
+            f"forecast: cannot write {out} ({error.strerror}); choose another --out."
+        ) from error
+
+
 @prices.command("refresh")
-def prices_refresh() -> None:
-    """Write the price seeds from the installed package genai-prices."""
+def prices_refresh(
+    known_from: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
+            metavar="MOMENT",
+            help="Since when the new prices are known, in UTC; now by default.",
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why they are new; the package's version by default.")
+    ] = "",
+) -> None:
+    """Add what has changed in the installed package genai-prices to the price seeds."""
     from orchestration import prices as price_book
 
-    for path, rows in price_book.refresh().items():
-        typer.echo(f"{path}: {rows} rows")
+    moment = known_from and known_from.replace(tzinfo=UTC)
+    added, aliases = price_book.refresh(known_from=moment, reason=reason).items()
+    typer.echo(f"{added[0]}: {added[1]} rows added")
+    typer.echo(f"{aliases[0]}: {aliases[1]} rows")
 
 
 if __name__ == "__main__":

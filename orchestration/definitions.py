@@ -2,15 +2,17 @@
 
 import dagster as dg
 
+from orchestration.defs.forecast.assets import forecasts
+from orchestration.defs.forecast.schedules import forecast, forecast_daily
 from orchestration.defs.load.assets import load_agent_runs
 from orchestration.defs.marts.assets import dbt_cli, marts
 from orchestration.defs.marts.schedules import refresh, refresh_hourly
 from orchestration.defs.partitions.assets import month_partitions, no_row_without_a_month
 
 defs = dg.Definitions(
-    assets=[month_partitions, load_agent_runs, marts],
+    assets=[month_partitions, load_agent_runs, marts, forecasts],
     asset_checks=[no_row_without_a_month],
-    jobs=[refresh],
-    schedules=[refresh_hourly],
+    jobs=[refresh, forecast],
+    schedules=[refresh_hourly, forecast_daily],
     resources={"dbt": dbt_cli},
 )

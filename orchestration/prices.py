@@ -1,8 +1,9 @@
 """The price book: two seeds made from genai-prices, and how a recorded name finds its price.
 
-`model_prices.csv` says what a million tokens of a component cost, and when. `model_aliases.csv`
-holds the rules that lead from a name as some agent recorded it to a provider and a model of the
-book.
+`model_prices.csv` says what a million tokens of a component cost, when, and since when that was
+known. What is known of a model is one list, its edition; a new one is added below the older ones,
+which stay as they are. `model_aliases.csv` holds the rules that lead from a name as some agent
+recorded it to a provider and a model of the book.
 """
 
 from __future__ import annotations
@@ -90,6 +91,13 @@ class Price(NamedTuple):
     tier_above_input_tokens: int  # cached tokens count; 0: the base price
     usd_per_million: str  # exact; of tokens, and for component `request` of requests
     source: str
+    known_from: str = ""  # UTC moment, the same for the whole edition; empty: since it was in force
+    reason: str = ""  # why there is a new edition
+
+    @property
+    def charge(self) -> tuple[object, ...]:
+        """What the row says of the price itself, whoever said so and when."""
+        return self[:9]
 
 
 class Alias(NamedTuple):
@@ -194,40 +202,104 @@ def _with_dashes(name: str) -> str:
     return COMPACT_DATE.sub(write_out, name)
 
 
-def refresh(seeds: Path = SEEDS) -> dict[Path, int]:
-    """Write both seeds from the installed genai-prices; the same version gives the same bytes.
+def refresh(
+    seeds: Path = SEEDS, known_from: datetime | None = None, reason: str = ""
+) -> dict[Path, int]:
+    """Bring both seeds up to date with the installed genai-prices.
+
+    Of each model whose prices are not those of its newest edition, the whole list is added as a new
+    one; a model that has left the package keeps its last. The aliases are written anew.
+
+    Args:
+        seeds: The folder of the seeds. Without prices there, all count as known since they were in
+            force.
+        known_from: From when on the new editions count, with a zone; the present second by default.
+        reason: Why; the package's version by default.
 
     Returns:
-        The number of rows of each file.
+        The number of rows that were added to the prices, and that the aliases have.
 
     Raises:
-        AgentbooksError: The package has a charge or a rule that this module does not know, or the
-            files cannot be written.
+        AgentbooksError: The package has a charge or a rule that this module does not know, a newer
+            edition is there already, or the files cannot be read or written.
     """
     from genai_prices import __version__
     from genai_prices.data import providers
 
-    prices = list(_prices(providers, f"genai-prices {__version__}"))
-    aliases = list(_aliases(providers))
-    written: dict[Path, int] = {}
-    for path, header, rows in (
-        (seeds / PRICES, Price._fields, prices),
-        (seeds / ALIASES, Alias._fields, aliases),
-    ):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(text.getvalue(), encoding="utf-8")
-            os.replace(part, path)
-        except OSError as error:
+    source = f"genai-prices {__version__}"
+    moment = f"{(known_from or datetime.now(UTC)).astimezone(UTC):%Y-%m-%d %H:%M:%S}+00"
+    path = seeds / PRICES
+    known = newest_editions(read_prices(seeds)) if path.exists() else None
+    offered: defaultdict[tuple[str, str], list[Price]] = defaultdict(list)
+    for price in _prices(providers, source):
+        offered[price.provider, price.model].append(price)
+    added: list[Price] = []
+    for model, prices in offered.items():
+        if known is None:
+            added += prices
+            continue
+        edition = known.get(model, [])
+        if {price.charge for price in prices} == {price.charge for price in edition}:
+            continue
+        if edition and edition[0].known_from >= moment:
             raise AgentbooksError(
-                f"The prices cannot be written to {path} ({error.strerror}): make it writable."
-            ) from error
-        written[path] = len(rows)
-    return written
+                f"The prices of {'/'.join(model)} have an edition known from "
+                f"{edition[0].known_from} already: give a later --known-from than that."
+            )
+        added += [price._replace(known_from=moment, reason=reason or source) for price in prices]
+    _write(path, Price._fields, added, append=known is not None)
+    aliases = list(_aliases(providers))
+    _write(seeds / ALIASES, Alias._fields, aliases)
+    return {path: len(added), seeds / ALIASES: len(aliases)}
+
+
+def read_prices(seeds: Path = SEEDS) -> list[Price]:
+    """Read `model_prices.csv`, all editions.
+
+    Raises:
+        AgentbooksError: The seed is missing or has other columns.
+    """
+    path = seeds / PRICES
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Price(**{**row, "tier_above_input_tokens": int(row["tier_above_input_tokens"])})  # type: ignore[arg-type]
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise AgentbooksError(
+            f"The prices cannot be read from {path} ({error}): "
+            "restore the file, or remove it and run `agentbooks prices refresh`."
+        ) from error
+
+
+def newest_editions(prices: Iterable[Price]) -> dict[tuple[str, str], list[Price]]:
+    """The newest edition of each provider's model."""
+    editions: defaultdict[tuple[str, str], dict[str, list[Price]]] = defaultdict(dict)
+    for price in prices:
+        of_model = editions[price.provider, price.model]
+        of_model.setdefault(price.known_from, []).append(price)
+    return {model: of_model[max(of_model)] for model, of_model in editions.items()}
+
+
+def _write(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, append: bool = False
+) -> None:
+    """Write a seed, or the rows below those it has, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not append:
+        writer.writerow(header)
+    writer.writerows(rows)
+    part = path.with_suffix(".part")
+    try:
+        before = path.read_text(encoding="utf-8") if append else ""
+        part.write_text(before + text.getvalue(), encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise AgentbooksError(
+            f"The prices cannot be written to {path} ({error.strerror}): make it writable."
+        ) from error
 
 
 def _prices(providers: Sequence[Provider], source: str) -> Iterator[Price]:

@@ -86,17 +86,26 @@ class PriceBook:
 
     def __init__(self) -> None:
         self.prices: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+        self.editions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         with (SEEDS / PRICES).open() as file:
             for row in csv.DictReader(file):
                 self.prices[row["provider"], row["model"], row["component"]].append(row)
+                self.editions[row["provider"], row["model"]].add(row["known_from"])
 
     def price(self, model: Model, component: str, at: datetime, size: int) -> Decimal | None:
         """USD for a million units in a call of this size."""
         day, hour = at.date().isoformat(), at.time().isoformat()
+        # Billed by what was known at the time.
+        of_model = (model.provider or "", model.book_name or "")
+        edition = max(
+            (known for known in self.editions[of_model] if (known or "0") <= f"{day} {hour}"),
+            default="",
+        )
         holding = [
             (int(row["tier_above_input_tokens"]), Decimal(row["usd_per_million"]))
-            for row in self.prices[model.provider or "", model.book_name or "", component]
-            if (row["valid_from"] or "0") <= day < (row["valid_to"] or "9")
+            for row in self.prices[*of_model, component]
+            if row["known_from"] == edition
+            and (row["valid_from"] or "0") <= day < (row["valid_to"] or "9")
             and (row["time_from_utc"] or "0") <= hour < (row["time_to_utc"] or "9")
         ]
         tiers = [(above, price) for above, price in holding if size > above or above == 0]
@@ -110,8 +119,9 @@ class PriceBook:
             self.price(call.model, component, call.at, call.input_tokens)
             for component in ("input", "output", "cached_input")
         )
-        if read is None or written is None:
+        if read is None:
             return None
+        written = written or Decimal(0)
         from_cache = call.cached_tokens or 0
         fresh = call.input_tokens - from_cache
         by_cache = read if cached is None else cached

@@ -1,4 +1,4 @@
--- Two prices for one moment and one size of call would double the call, and with it its cost.
+-- Two prices for one moment and one size of call: which of them is meant nobody can tell.
 with prices as (
     select * from {{ ref("int_prices__tiered") }}
 ),
@@ -11,17 +11,26 @@ numbered as (
 )
 
 select
-    prices.provider,
-    prices.model,
-    prices.component,
-    prices.valid_from,
-    others.valid_from as other_valid_from
+    format(
+        'two prices of %s/%s, component %s, in %s hold at once, from %s to %s and from %s to %s: '
+        'let one end where the other begins.',
+        prices.provider,
+        prices.model,
+        prices.component,
+        case prices.price_list when 'own' then 'own_prices' else 'model_prices' end,
+        prices.valid_from,
+        prices.valid_to,
+        others.valid_from,
+        others.valid_to
+    ) as fault
 from numbered as prices
 inner join numbered as others
     on
-        prices.provider = others.provider
+        prices.price_list = others.price_list
+        and prices.provider = others.provider
         and prices.model = others.model
         and prices.component = others.component
+        and prices.known_from = others.known_from
         and prices.price_number < others.price_number
         and prices.valid_from < others.valid_to
         and prices.valid_to > others.valid_from

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import pytest
 from genai_prices.data import providers
@@ -71,11 +73,76 @@ SUFFIXES = ["", "-20251111", "-20250230", "-2025-08-07", "@20250101", "-tts", ":
 
 def test_the_seeds_are_those_of_the_installed_package(tmp_path: Path) -> None:
     """An update of genai-prices without `agentbooks prices refresh` leaves old prices behind."""
+    for name in (prices.PRICES, prices.ALIASES):
+        shutil.copy(SEEDS / name, tmp_path)
     prices.refresh(tmp_path)
     for name in (prices.PRICES, prices.ALIASES):
         assert (SEEDS / name).read_bytes() == (tmp_path / name).read_bytes(), (
             "run `agentbooks prices refresh` and commit the seeds"
         )
+
+
+def test_a_first_import_is_known_since_ever(tmp_path: Path) -> None:
+    """Calls before the import would have no price, and cost nothing known."""
+    added = prices.refresh(tmp_path)
+    rows = prices.read_prices(tmp_path)
+    assert added[tmp_path / prices.PRICES] == len(rows) > 7000
+    assert {row.known_from for row in rows} == {""}
+
+
+def test_a_refresh_adds_whole_lists_of_what_differs_and_rewrites_nothing(tmp_path: Path) -> None:
+    """What calls were billed by would be lost, and a model's prices stand in two lists by halves."""
+    prices.refresh(tmp_path)
+    seed = tmp_path / prices.PRICES
+    # Yesterday the book said something else of two models, nothing of a third, and more of a fourth.
+    old = [
+        row._replace(usd_per_million="1") if row[1:3] == ("gpt-4.1", "output") else row
+        for row in prices.read_prices(tmp_path)
+        if row.model != "gpt-4o"
+    ]
+    old.append(old[0]._replace(provider="anthropic", model="claude-0"))
+    _write_prices(seed, old)
+    before = seed.read_text()
+
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    added = prices.refresh(tmp_path, known_from=noon, reason="announced")
+    text = seed.read_text()
+    assert text.startswith(before)
+    new = prices.read_prices(tmp_path)[len(old) :]
+    assert len(new) == added[seed]
+    assert {row.model for row in new} == {"gpt-4.1", "gpt-4o"}
+    assert {(row.known_from, row.reason) for row in new} == {
+        ("2026-03-01 12:00:00+00", "announced")
+    }
+    editions = prices.newest_editions([*old, *new])
+    assert {row.component for row in editions["openai", "gpt-4.1"]} == {
+        *("input", "cached_input", "output")
+    }
+    assert editions["anthropic", "claude-0"][0].known_from == ""
+
+    assert prices.refresh(tmp_path)[seed] == 0, "what is known already was added again"
+    assert seed.read_text() == text
+
+
+def test_an_edition_older_than_one_that_is_there_is_refused(tmp_path: Path) -> None:
+    """An edition between two others would change what calls were billed by."""
+    prices.refresh(tmp_path)
+    old = [
+        row._replace(usd_per_million="1", known_from="2026-03-01 12:00:00+00")
+        if row.model == "gpt-4.1"
+        else row
+        for row in prices.read_prices(tmp_path)
+    ]
+    _write_prices(tmp_path / prices.PRICES, old)
+    with pytest.raises(AgentbooksError, match="give a later --known-from"):
+        prices.refresh(tmp_path, known_from=datetime(2026, 3, 1, 12, tzinfo=UTC))
+
+
+def _write_prices(seed: Path, rows: list[Price]) -> None:
+    with seed.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Price._fields)
+        writer.writerows(rows)
 
 
 def test_every_model_of_the_package_resolves_as_in_the_package() -> None:
@@ -188,16 +255,13 @@ def price_for(price: Decimal | TieredPrices, tokens: int) -> Decimal:
 
 
 def read_prices() -> list[Price]:
-    """The rows of the seed."""
-    with (SEEDS / prices.PRICES).open(newline="", encoding="utf-8") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    return [
-        Price(**row | {"tier_above_input_tokens": int(row["tier_above_input_tokens"])})
-        for row in rows
-    ]
+    """The rows of the seed, of each model's newest edition."""
+    return list(chain.from_iterable(prices.newest_editions(prices.read_prices()).values()))
 
 
 def test_missing_seeds_are_told_in_a_sentence(tmp_path: Path) -> None:
     """A traceback does not say which command makes the file."""
     with pytest.raises(AgentbooksError, match="agentbooks prices refresh"):
         prices.read_rules(tmp_path)
+    with pytest.raises(AgentbooksError, match="agentbooks prices refresh"):
+        prices.read_prices(tmp_path)

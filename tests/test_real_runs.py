@@ -284,3 +284,35 @@ def test_trust_progression_ends_at_the_groups_totals(marts: psycopg.Connection[A
             (group["agent"], group["version"], group["model"], group["domain"]),
         ).fetchall()
         assert rows == [(group["runs"], group["successes"])], group
+
+
+def test_reported_costs_are_reconciled(marts: psycopg.Connection[Any]) -> None:
+    """Catches differences that are explained away, or calls that the reconciliation leaves out."""
+    found = {
+        model: (calls, equal_calls, computed)
+        for model, calls, equal_calls, computed in marts.execute(
+            "select model_recorded, sum(llm_calls)::int,"
+            " coalesce(sum(llm_calls) filter (where explanation = 'equal'), 0)::int,"
+            " sum(computed_cost_usd)"
+            " from marts.cost_reconciliation group by model_recorded"
+        )
+    }
+    expected: dict[str, list[float]] = {}
+    for file in FILES:
+        for model, figures in EXPECTED[file]["cost_recomputation"].items():
+            sums = expected.setdefault(model, [0, 0, 0])
+            for place, name in enumerate(("calls", "match", "recomputed")):
+                sums[place] += figures[name]
+    assert {model: calls for model, (calls, *_) in found.items()} == {
+        model: calls for model, (calls, *_) in expected.items()
+    }
+    # Resellers' prices differ between price books: only what both price alike is compared.
+    alike = {
+        model
+        for model, (*_, computed) in found.items()
+        if computed and float(computed) == pytest.approx(expected[model][2], abs=1e-5)
+    }
+    assert len(alike) >= 10
+    assert {model: found[model][1] for model in alike} == {
+        model: expected[model][1] for model in alike
+    }

@@ -167,6 +167,18 @@ WRITES = {
         set created_at = $at, metadata = jsonb_build_object('model', $model, 'tokens', $k)
         where id = id(19, $k)""",
     "drop a chat agent": "delete from chat.agents where id = id(17, $k)",
+    "forecast": """
+        insert into ops.forecasts (
+            as_of_date, scope_kind, scope_key, forecast_date, method, history_days, naive_error_usd,
+            yhat_usd, low_80_usd, high_80_usd, low_95_usd, high_95_usd, total_yhat_usd
+        )
+        select
+            ($at at time zone 'UTC')::date - $n - 1, kind, case kind when 'model' then $model else kind end,
+            ($at at time zone 'UTC')::date, case when $k % 2 = 0 then 'theta' else 'mean' end, 9, $k,
+            $k, 0, 2 * $k, 0, 3 * $k, $k
+        from unnest(array['total', 'model']) as kind
+        on conflict do nothing""",
+    "drop forecasts": "delete from ops.forecasts where method = 'mean'",
     "change a price": """
         update seeds.model_prices set usd_per_million = usd_per_million + 1 where model like 'gpt-4.1%'""",
     "map an agent": """
@@ -174,6 +186,12 @@ WRITES = {
             (source_system, agent_name, canonical_source_system, canonical_agent_name)
         values ('raaf', $word, 'agentic', 'a')""",
     "unmap agents": "delete from seeds.agent_mapping",
+    "set a budget": """
+        insert into ops.budgets (scope_kind, scope_key, period, amount_usd)
+        values ('workflow', $word, (array['day', 'week', 'month', 'quarter'])[$k % 4 + 1], 1 + $n)
+        on conflict (scope_kind, scope_key, period, valid_from) do update
+        set amount_usd = excluded.amount_usd""",
+    "drop budgets": "delete from ops.budgets",
 }
 CLEANING = """
 delete from observability.traces;
@@ -182,7 +200,9 @@ delete from traceability.success_patterns;
 delete from raaf.raaf_tracing_traces;
 delete from traceability.execution_traces;
 delete from chat.users;
-delete from seeds.agent_mapping
+delete from ops.forecasts;
+delete from seeds.agent_mapping;
+delete from ops.budgets
 """
 DAYS = (
     "2026-03-31 00:00:00+00", "2026-03-31 23:59:59.999999+00", "2026-04-01 00:00:00+00",
@@ -399,7 +419,17 @@ def test_days_leave_the_hours_as_the_newest_day_moves_on_and_come_back(world: Wo
 def test_each_write_is_possible(world: World, write: str) -> None:
     """A random test whose writes are all refused, so that it tests nothing."""
     try:
-        for need in ("trace", "span", "judge", "talk", "use a pattern", "raaf", "execute", "chat"):
+        for need in (
+            "trace",
+            "span",
+            "judge",
+            "talk",
+            "use a pattern",
+            "raaf",
+            "execute",
+            "chat",
+            "set a budget",
+        ):
             if need == write:
                 break
             world.write(WRITES[need], n=1, day=1, k=1)

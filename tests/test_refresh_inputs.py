@@ -416,6 +416,26 @@ LIVES = {
             f" delete from agentic.agent_sessions where session_id = '{TWO}'",
         ),
     ),
+    "ops.budgets": Life(
+        "scope_kind = 'total'",
+        {"scope_kind": "total", "scope_key": "total", "period": "month", "amount_usd": 0.5},
+        (
+            "set amount_usd = 0.000001",
+            "set thresholds = '{0.1, 1.5}'",
+            "set period = 'week'",
+            "set valid_to = '2020-03-05'",
+            "insert into seeds.budgets (scope_kind, scope_key, period, amount_usd)"
+            " values ('total', 'total', 'week', 7)",
+            "set scope_kind = 'model', scope_key = 'gpt-4.1-mini'; delete from seeds.budgets;"
+            " insert into ops.budgets (scope_kind, scope_key, period, amount_usd)"
+            " values ('total', 'total', 'month', 1)",
+        ),
+    ),
+    "seeds.budgets": Life(
+        "scope_key = 'total'",
+        {"scope_kind": "total", "scope_key": "total", "period": "quarter", "amount_usd": 3},
+        ("set amount_usd = 2", "set thresholds = '0.1 0.2'", "set valid_from = '2020-03-02'"),
+    ),
     "seeds.agent_mapping": Life(
         "agent_name = 'walker'",
         {
@@ -434,7 +454,44 @@ LIVES = {
     "seeds.model_prices": Life(
         "provider = 'openai' and model = 'gpt-4.1-mini' and component = 'input'",
         None,
-        ("set usd_per_million = 0.5", "set usd_per_million = 0.4"),
+        (
+            "set usd_per_million = 0.5",
+            "set usd_per_million = 0.4",
+            # An edition that is known from the day between the calls on, and one that has a size more.
+            "insert into seeds.model_prices select provider, model, component, valid_from, valid_to,"
+            " time_from_utc, time_to_utc, tier_above_input_tokens, usd_per_million * 2, source,"
+            " '2020-03-01 12:00+00', 'dearer' from seeds.model_prices"
+            " where provider = 'openai' and model = 'gpt-4.1-mini'",
+            "insert into seeds.model_prices select provider, model, component, valid_from, valid_to,"
+            " time_from_utc, time_to_utc, 3, usd_per_million * 2, source, known_from, reason"
+            " from seeds.model_prices where known_from is not null",
+            "update seeds.model_prices set reason = 'cheaper' where known_from is not null",
+            "delete from seeds.model_prices where known_from is not null",
+            # A model of ours whose name another provider takes for one of his.
+            "insert into seeds.own_prices (provider, model, component, usd_per_million)"
+            " values ('house', 'house-1', 'input', 1);"
+            f" update observability.spans set model = 'house-1' where span_id = '{ONE}'",
+            "insert into seeds.model_prices (provider, model, component, tier_above_input_tokens,"
+            " usd_per_million, source) values ('maker', 'house-1', 'input', 0, 1, '-')",
+            "delete from seeds.model_prices where provider = 'maker';"
+            " delete from seeds.own_prices;"
+            f" update observability.spans set model = 'gpt-4.1-mini' where span_id = '{ONE}'",
+        ),
+    ),
+    "seeds.own_prices": Life(
+        "model = 'gpt-4.1-mini'",
+        {"model": "gpt-4.1-mini", "provider": "openai", "component": "output", "discount": 0.5},
+        (
+            "set discount = 0.25",
+            "set known_from = '2020-03-02 00:00+00', reason = 'contract'",
+            "set time_from_utc = '10:00', time_to_utc = '24:00'",
+            "set known_from = null, discount = null, usd_per_million = 7",
+            "insert into seeds.own_prices (provider, model, component, usd_per_million)"
+            " values ('house', 'house-1', 'request', 1);"
+            f" update observability.spans set model = 'house-1' where span_id = '{ONE}'",
+            "delete from seeds.own_prices where model = 'house-1';"
+            f" update observability.spans set model = 'gpt-4.1-mini' where span_id = '{ONE}'",
+        ),
     ),
     "seeds.trust_levels": Life(
         "level = 1",
@@ -459,6 +516,35 @@ LIVES = {
         None,
         ("set warns_above = 1", "set warns_above = 5000"),
     ),
+    "ops.forecasts": Life(
+        "method = 'theta'",
+        {
+            "as_of_date": "2020-02-28",
+            "scope_kind": "total",
+            "scope_key": "total",
+            "forecast_date": "2020-03-01",
+            "method": "theta",
+            "history_days": 9,
+            "naive_error_usd": 1,
+            "yhat_usd": 2,
+            "low_80_usd": 1,
+            "high_80_usd": 3,
+            "low_95_usd": 0,
+            "high_95_usd": 4,
+            "total_yhat_usd": 2,
+        },
+        ("set yhat_usd = 2.5", "set forecast_date = '2020-03-02'", "set as_of_date = '2020-02-29'"),
+    ),
+    "ops.as_of": Life(
+        "true",
+        None,
+        (
+            "insert into seeds.own_prices (provider, model, component, valid_from, usd_per_million)"
+            " values ('openai', 'gpt-4.1-mini', 'input', '2090-01-01', 7)",
+            "set as_of_date = '2090-01-01'",
+            "delete from seeds.own_prices",
+        ),
+    ),
     "ops.pseudonym_salt": Life(
         "true", None, ("set salt = 'pepper and salt, thirty-two characters'",)
     ),
@@ -467,10 +553,10 @@ LIVES = {
 # An input of all that reads int_runs__unioned or int_executions__routed, of which these read nothing
 # that the relation gives.
 WITHOUT_EFFECT = {
-    ("intermediate.int_models__matched", "chat.agents"),
-    ("intermediate.int_models__matched", "traceability.agent_routing_decisions"),
-    ("intermediate.int_models__matched", "traceability.execution_traces"),
-    ("intermediate.int_models__matched", "seeds.agent_mapping"),
+    ("intermediate.int_models__recorded", "chat.agents"),
+    ("intermediate.int_models__recorded", "traceability.agent_routing_decisions"),
+    ("intermediate.int_models__recorded", "traceability.execution_traces"),
+    ("intermediate.int_models__recorded", "seeds.agent_mapping"),
     ("intermediate.int_runs__daily_activity", "traceability.agent_routing_decisions"),
     ("marts.span_costs", "agentic.conversation_history"),
     ("marts.span_costs", "chat.chat_messages_v2"),

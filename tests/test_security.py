@@ -114,6 +114,7 @@ OPS = {
     "ops.loaded_runs": {"loader": "si", "refresher": "s", "retention": "s"},
     "ops.rejected_records": {"loader": "siud", "refresher": "s", "retention": "s"},
     "ops.pseudonym_salt": {"refresher": "s"},
+    "ops.as_of": {"refresher": "su"},
     "ops.changes": {"refresher": "sid"},
     "ops.captured_tables": {"refresher": "s"},
     "ops.collections": {"refresher": "siu"},
@@ -122,6 +123,8 @@ OPS = {
     "ops.refreshed_periods": {"refresher": "siud", "retention": "s"},
     "ops.seals": {"refresher": "si", "retention": "s"},
     "ops.built_views": {"refresher": "siu"},
+    "ops.budgets": {"service_role": "siud", "refresher": "s"},
+    "ops.forecasts": {"refresher": "si"},
     "ops.table_layouts": {},
     "ops.distribution_violations": {},
 }

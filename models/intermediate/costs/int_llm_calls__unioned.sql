@@ -34,6 +34,7 @@ span_calls as (
         spans.cached_input_tokens,
         spans.cache_write_tokens,
         spans.output_tokens,
+        spans.reasoning_tokens,
         {{ unsplit_tokens("spans") }} as unsplit_tokens,
         spans.reported_cost_usd
     from spans
@@ -54,6 +55,7 @@ message_calls as (
         null::numeric as cached_input_tokens,
         null::numeric as cache_write_tokens,
         null::numeric as output_tokens,
+        null::numeric as reasoning_tokens,
         total_tokens::numeric as unsplit_tokens,
         null::numeric as reported_cost_usd
     from messages
@@ -82,6 +84,7 @@ raaf_calls as (
         raaf_spans.cached_input_tokens,
         raaf_spans.cache_write_tokens,
         raaf_spans.output_tokens,
+        raaf_spans.reasoning_tokens,
         {{ unsplit_tokens("raaf_spans") }} as unsplit_tokens,
         null::numeric as reported_cost_usd
     from raaf_spans_with_tokens as raaf_spans
@@ -106,6 +109,7 @@ chat_calls as (
         null::numeric as cached_input_tokens,
         null::numeric as cache_write_tokens,
         output_tokens,
+        null::numeric as reasoning_tokens,
         {{ unsplit_tokens() }} as unsplit_tokens,
         null::numeric as reported_cost_usd
     from chat_messages
@@ -134,6 +138,7 @@ select
     cached_input_tokens,
     cache_write_tokens,
     output_tokens,
+    reasoning_tokens,
     unsplit_tokens,
     reported_cost_usd
 from all_calls

@@ -1,50 +1,55 @@
--- One row per UTC day and model name that some source recorded on it and the price book knows.
+-- One row per UTC day and model name recorded on it, with the model that the price book knows by it.
 {{ config(
     materialized="incremental",
-    period="usage_date",
-    indexes=[{"columns": ["usage_date", "model_recorded"], "unique": true}],
-) }}
-
-{{ dirtied_by(["agentic.agents"], days_of_agentic_sessions()) }}
-{{ dirtied_by(["raaf.raaf_tracing_spans"], days_of_raaf_traces()) }}
-{{ dirtied_by(
-    [
-        "chat.agents",
-        "traceability.agent_routing_decisions",
-        "traceability.execution_traces",
+    publishes="usage_date as day",
+    indexes=[
+        {"columns": ["usage_date", "model_recorded"], "unique": true},
+        {"columns": ["provider", "model"]},
     ],
-    "select null::date where false"
 ) }}
 
-with calls as (
-    select * from {{ ref("int_llm_calls__unioned") }}
-),
-
-runs as (
-    select * from {{ ref("int_runs__unioned") }}
+with recorded_names as (
+    select * from {{ ref("int_models__recorded") }}
 ),
 
 aliases as (
     select * from {{ ref("model_aliases") }}
 ),
 
-recorded_names as (
-    select
-        model_recorded,
-        (called_at at time zone 'UTC')::date as usage_date
-    from calls
-    where model_recorded is not null and {{ in_dirty("called_at") }}
-    union
-    select
-        model_recorded,
-        (started_at at time zone 'UTC')::date as usage_date
-    from runs
-    where model_recorded is not null and {{ in_dirty("started_at") }}
+prices as (
+    select * from {{ ref("int_prices__tiered") }}
 ),
 
 distinct_names as (
     select distinct model_recorded
     from recorded_names
+),
+
+models as (
+    select
+        provider,
+        model,
+        bool_or(price_list = 'own') as is_own,
+        count(*) over (partition by lower(model)) as providers
+    from prices
+    group by provider, model
+),
+
+-- Who has own prices calls the model by their name of it, or leaves out a provider that nobody mistakes.
+own_names as (
+    select
+        distinct_names.model_recorded,
+        0 as reading,
+        models.provider,
+        models.model
+    from distinct_names
+    inner join models
+        on
+            lower(distinct_names.model_recorded) = lower(models.provider || '/' || models.model)
+            or (
+                lower(distinct_names.model_recorded) = lower(models.model) and models.providers = 1
+            )
+    where models.is_own
 ),
 
 -- A name can be read as `provider/model`, and if that leads nowhere as a whole.
@@ -106,9 +111,12 @@ spellings as (
     from providers
 ),
 
-matched as (
-    select distinct on (spellings.model_recorded)
+book_names as (
+    select
         spellings.model_recorded,
+        spellings.reading,
+        spellings.spelling,
+        aliases.priority,
         aliases.provider,
         aliases.model
     from spellings
@@ -117,11 +125,35 @@ matched as (
             aliases.match_on = 'model'
             and spellings.provider = aliases.provider
             and {{ alias_matches("aliases", "spellings.model_text") }}
-    order by
-        spellings.model_recorded,
-        spellings.reading,
-        spellings.spelling,
-        aliases.priority
+),
+
+all_names as (
+    select
+        model_recorded,
+        provider,
+        model,
+        reading,
+        spelling,
+        priority
+    from book_names
+    union all
+    select
+        model_recorded,
+        provider,
+        model,
+        reading,
+        null as spelling,
+        null as priority
+    from own_names
+),
+
+matched as (
+    select distinct on (model_recorded)
+        model_recorded,
+        provider,
+        model
+    from all_names
+    order by model_recorded, reading, spelling, priority, provider
 )
 
 select
@@ -132,4 +164,4 @@ select
     matched.provider,
     matched.model
 from recorded_names
-inner join matched on recorded_names.model_recorded = matched.model_recorded
+left join matched on recorded_names.model_recorded = matched.model_recorded

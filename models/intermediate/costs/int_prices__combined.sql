@@ -1,14 +1,31 @@
--- One row per priced model, and period, time of day and size of call for which all its prices hold.
+-- One row per edition of a model's prices, and period, time of day and size for which all of them hold.
+{%- set components = {
+    "input": "input_price",
+    "cached_input": "cached_input_price",
+    "cache_write": "cache_write_price",
+    "output": "output_price",
+    "output_reasoning": "reasoning_price",
+    "request": "request_price",
+} %}
 {{ config(
     materialized="incremental",
-    indexes=[{"columns": ["prices_combined_key"], "unique": true}, {"columns": ["provider", "model"]}],
+    publishes="provider, model, known_from",
+    indexes=[
+        {"columns": ["prices_combined_key"], "unique": true},
+        {"columns": ["provider", "model", "known_from"]},
+    ],
 ) }}
 
 with prices as (
     select * from {{ ref("int_prices__tiered") }}
 ),
 
--- Each bound of any component's price is one of them all.
+editions as (
+    select * from {{ ref("int_prices__editions") }}
+),
+
+-- Each bound of any component's price, in any edition, is one of them all: what was counted between two
+-- of them can be priced by every edition.
 date_bounds as (
     select
         provider,
@@ -72,55 +89,122 @@ sizes as (
         lead(input_tokens_from) over (partition by provider, model order by input_tokens_from)
             as input_tokens_to
     from size_bounds
+),
+
+-- Book and own prices have editions of their own; the newest of each counts.
+lists as (
+    select
+        editions.provider,
+        editions.model,
+        editions.known_from,
+        prices.price_list,
+        max(prices.known_from) as list_known_from
+    from editions
+    inner join prices
+        on
+            editions.provider = prices.provider
+            and editions.model = prices.model
+            and editions.known_from >= prices.known_from
+    group by editions.provider, editions.model, editions.known_from, prices.price_list
+),
+
+known_prices as (
+    select
+        prices.*,
+        lists.known_from as edition
+    from lists
+    inner join prices
+        on
+            lists.provider = prices.provider
+            and lists.model = prices.model
+            and lists.price_list = prices.price_list
+            and lists.list_known_from = prices.known_from
+),
+
+combined as (
+    select
+        editions.provider,
+        editions.model,
+        editions.known_from,
+        dates.valid_from,
+        dates.valid_to,
+        times.time_from_utc,
+        times.time_to_utc,
+        sizes.input_tokens_from,
+        sizes.input_tokens_to,
+        -- An own price wins over the book's; a discount is taken off it.
+        {%- for component, price in components.items() %}
+        coalesce(
+            max(known_prices.usd_per_million) filter (
+                where known_prices.component = '{{ component }}' and known_prices.price_list = 'own'
+            ),
+            max(known_prices.usd_per_million) filter (
+                where known_prices.component = '{{ component }}' and known_prices.price_list = 'book'
+            ) * (
+                1 - coalesce(
+                    max(known_prices.discount) filter (
+                        where known_prices.component = '{{ component }}'
+                    ),
+                    0
+                )
+            )
+        ) as {{ price }},
+        {%- endfor %}
+        count(known_prices.provider) > 0 as has_prices
+    from editions
+    inner join dates on editions.provider = dates.provider and editions.model = dates.model
+    inner join times on editions.provider = times.provider and editions.model = times.model
+    inner join sizes on editions.provider = sizes.provider and editions.model = sizes.model
+    left join known_prices
+        on
+            editions.provider = known_prices.provider
+            and editions.model = known_prices.model
+            and editions.known_from = known_prices.edition
+            and dates.valid_from >= known_prices.valid_from
+            and dates.valid_from < known_prices.valid_to
+            and times.time_from_utc >= known_prices.time_from_utc
+            and times.time_from_utc < known_prices.time_to_utc
+            and sizes.input_tokens_from >= known_prices.input_tokens_from
+            and sizes.input_tokens_from < known_prices.input_tokens_to
+    where
+        dates.valid_to is not null
+        and times.time_to_utc is not null
+        and sizes.input_tokens_to is not null
+    group by
+        editions.provider,
+        editions.model,
+        editions.known_from,
+        dates.valid_from,
+        dates.valid_to,
+        times.time_from_utc,
+        times.time_to_utc,
+        sizes.input_tokens_from,
+        sizes.input_tokens_to
 )
 
 select
     {{ surrogate_key([
-        "prices.provider",
-        "prices.model",
-        "case when isfinite(dates.valid_from) then dates.valid_from - date '2000-01-01' end",
-        "times.time_from_utc",
-        "sizes.input_tokens_from",
+        "provider",
+        "model",
+        "extract(epoch from known_from)",
+        "case when isfinite(valid_from) then valid_from - date '2000-01-01' end",
+        "time_from_utc",
+        "input_tokens_from",
     ]) }} as prices_combined_key,
-    prices.provider,
-    prices.model,
-    dates.valid_from,
-    dates.valid_to,
-    times.time_from_utc,
-    times.time_to_utc,
-    sizes.input_tokens_from,
-    sizes.input_tokens_to,
-    max(prices.usd_per_million) filter (where prices.component = 'input') as input_price,
-    max(prices.usd_per_million) filter (where prices.component = 'cached_input')
-        as cached_input_price,
-    max(prices.usd_per_million) filter (where prices.component = 'cache_write') as cache_write_price,
-    max(prices.usd_per_million) filter (where prices.component = 'output') as output_price,
-    max(prices.usd_per_million) filter (where prices.component = 'request') as request_price
-from prices
-inner join dates
-    on
-        prices.provider = dates.provider
-        and prices.model = dates.model
-        and prices.valid_from <= dates.valid_from
-        and prices.valid_to > dates.valid_from
-inner join times
-    on
-        prices.provider = times.provider
-        and prices.model = times.model
-        and prices.time_from_utc <= times.time_from_utc
-        and prices.time_to_utc > times.time_from_utc
-inner join sizes
-    on
-        prices.provider = sizes.provider
-        and prices.model = sizes.model
-        and prices.input_tokens_from <= sizes.input_tokens_from
-        and prices.input_tokens_to > sizes.input_tokens_from
-group by
-    prices.provider,
-    prices.model,
-    dates.valid_from,
-    dates.valid_to,
-    times.time_from_utc,
-    times.time_to_utc,
-    sizes.input_tokens_from,
-    sizes.input_tokens_to
+    provider,
+    model,
+    known_from,
+    valid_from,
+    valid_to,
+    time_from_utc,
+    time_to_utc,
+    input_tokens_from,
+    input_tokens_to,
+    -- What a list does not charge costs nothing; where there is no list, nothing is known.
+    case when has_prices then coalesce(input_price, 0) end as input_price,
+    case when has_prices then coalesce(cached_input_price, input_price, 0) end as cached_input_price,
+    case when has_prices then coalesce(cache_write_price, input_price, 0) end as cache_write_price,
+    case when has_prices then coalesce(output_price, 0) end as output_price,
+    case when has_prices then coalesce(reasoning_price, output_price, 0) end as reasoning_price,
+    case when has_prices then coalesce(request_price, 0) end as request_price
+from combined

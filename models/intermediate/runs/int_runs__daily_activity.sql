@@ -1,4 +1,18 @@
--- One row per run, UTC day, payer and model: what the run used on that day.
+-- One row per run, UTC day, payer, model, cost basis, difference and price band: what the run used.
+{%- set bands = [
+    "cost_basis", "difference", "price_known_from", "input_tokens_from", "input_tokens_to", "time_from_utc",
+    "time_to_utc",
+] %}
+{%- set sums = [
+    "input_tokens", "fresh_input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
+    "reasoning_tokens", "unsplit_tokens", "reported_cost_usd",
+] %}
+{%- set costs = [
+    "input_cost_usd", "cached_input_cost_usd", "cache_write_cost_usd", "output_cost_usd", "reasoning_cost_usd",
+    "request_cost_usd", "computed_cost_usd", "cost_usd",
+] %}
+{%- set of_calls = ["payer", "model_recorded", "provider", "model"] + bands + ["llm_calls"] + sums + costs
+    + ["calls_reported", "calls_computed", "calls_unpriced"] %}
 {{ config(
     materialized="incremental",
     period="activity_date",
@@ -11,6 +25,8 @@
 ) }}
 
 {{ dirtied_by_calls(this) }}
+{{ dirtied_by([ref("int_prices__combined")], days_of_prices(ref("int_models__matched"))) }}
+{{ dirtied_by([ref("int_prices__editions")], "select null::date where false") }}
 
 with calls as (
     select * from {{ ref("int_llm_calls__priced") }}
@@ -36,42 +52,41 @@ activities as (
         model_recorded,
         provider,
         model,
+        {%- for column in bands %}
+        {{ column }},
+        {%- endfor %}
         count(*) as llm_calls,
-        sum(input_tokens) as input_tokens,
-        sum(cached_input_tokens) as cached_input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(unsplit_tokens) as unsplit_tokens,
-        sum(reported_cost_usd) as reported_cost_usd,
-        sum(computed_cost_usd) as computed_cost_usd,
-        sum(cost_usd) as cost_usd,
-        count(reported_cost_usd) as calls_reported,
-        count(*) filter (where reported_cost_usd is null and cost_usd is not null) as calls_computed,
-        count(*) filter (where cost_usd is null) as calls_unpriced,
+        {%- for column in sums %}
+        sum({{ column }}) as {{ column }},
+        {%- endfor %}
+        -- Digits that depend on the price of what was not used would make equal costs differ.
+        {%- for column in costs %}
+        trim_scale(sum({{ column }})) as {{ column }},
+        {%- endfor %}
+        count(*) filter (where cost_basis = 'reported') as calls_reported,
+        count(*) filter (where cost_basis = 'computed') as calls_computed,
+        count(*) filter (where cost_basis = 'unavailable') as calls_unpriced,
         null::bigint as tool_calls,
         null::bigint as tool_errors,
         null::bigint as messages
     from calls
-    group by source_system, run_id, activity_date, payer, model_recorded, provider, model
+    group by
+        source_system,
+        run_id,
+        activity_date,
+        payer,
+        model_recorded,
+        provider,
+        model,
+        {{ bands | join(",\n        ") }}
     union all
     select
         source_system,
         run_id,
         (called_at at time zone 'UTC')::date as activity_date,
-        null as payer,
-        null as model_recorded,
-        null as provider,
-        null as model,
-        null as llm_calls,
-        null as input_tokens,
-        null as cached_input_tokens,
-        null as output_tokens,
-        null as unsplit_tokens,
-        null as reported_cost_usd,
-        null as computed_cost_usd,
-        null as cost_usd,
-        null as calls_reported,
-        null as calls_computed,
-        null as calls_unpriced,
+        {%- for column in of_calls %}
+        null as {{ column }},
+        {%- endfor %}
         count(*) filter (where not is_call_missing) as tool_calls,
         count(*) filter (where is_error) as tool_errors,
         null as messages
@@ -82,21 +97,9 @@ activities as (
         source_system,
         run_id,
         (sent_at at time zone 'UTC')::date as activity_date,
-        null as payer,
-        null as model_recorded,
-        null as provider,
-        null as model,
-        null as llm_calls,
-        null as input_tokens,
-        null as cached_input_tokens,
-        null as output_tokens,
-        null as unsplit_tokens,
-        null as reported_cost_usd,
-        null as computed_cost_usd,
-        null as cost_usd,
-        null as calls_reported,
-        null as calls_computed,
-        null as calls_unpriced,
+        {%- for column in of_calls %}
+        null as {{ column }},
+        {%- endfor %}
         null as tool_calls,
         null as tool_errors,
         count(*) as messages
@@ -111,6 +114,11 @@ select
         "activity_date - date '2000-01-01'",
         "payer",
         "model_recorded",
+        "cost_basis",
+        "difference",
+        "extract(epoch from price_known_from)",
+        "input_tokens_from",
+        "time_from_utc",
         "tool_calls is not null",
         "messages is not null",
     ]) }} as daily_activity_key,

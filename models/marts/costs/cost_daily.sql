@@ -7,115 +7,9 @@
 
 {{ dirtied_by([ref("agent_runs")], days_of_run_activity(ref("int_runs__daily_activity"))) }}
 
-with runs as not materialized (
-    select * from {{ ref("agent_runs") }}
-),
-
-activities as (
-    select * from {{ ref("int_runs__daily_activity") }}
-    where {{ in_dirty_days("activity_date") }}
-),
-
-usages as (
-    select
-        activities.activity_date as usage_date,
-        runs.source_system,
-        runs.tenant_key,
-        runs.workflow,
-        runs.domain,
-        runs.agent_key,
-        runs.user_key,
-        activities.provider,
-        activities.model,
-        activities.model_recorded,
-        activities.payer,
-        runs.run_id,
-        activities.llm_calls,
-        activities.input_tokens,
-        activities.cached_input_tokens,
-        activities.output_tokens,
-        activities.unsplit_tokens,
-        activities.reported_cost_usd,
-        activities.computed_cost_usd,
-        activities.cost_usd,
-        activities.calls_reported,
-        activities.calls_computed,
-        activities.calls_unpriced
-    from activities
-    inner join runs
-        on activities.run_id = runs.run_id and activities.source_system = runs.source_system
-    where activities.payer is not null
-),
-
--- Runs that their source recorded only in total count on the day they started.
-totals as (
-    select
-        runs.*,
-        models.provider
-    from runs
-    left join {{ ref("int_models__matched") }} as models
-        on
-            runs.model_recorded = models.model_recorded
-            and coalesce(runs.run_date, '-infinity') = coalesce(models.usage_date, '-infinity')
-    where runs.llm_calls is null and {{ in_dirty_days("runs.run_date") }}
-),
-
-all_usages as (
-    select * from usages
-    union all
-    select
-        run_date as usage_date,
-        source_system,
-        tenant_key,
-        workflow,
-        domain,
-        agent_key,
-        user_key,
-        provider,
-        model,
-        model_recorded,
-        'agent' as payer,
-        run_id,
-        0 as llm_calls,
-        input_tokens,
-        cached_input_tokens,
-        output_tokens,
-        unsplit_tokens,
-        agent_cost_usd as reported_cost_usd,
-        null as computed_cost_usd,
-        agent_cost_usd as cost_usd,
-        0 as calls_reported,
-        0 as calls_computed,
-        0 as calls_unpriced
-    from totals
-    where num_nonnulls(agent_cost_usd, input_tokens, output_tokens, unsplit_tokens) > 0
-    union all
-    select
-        run_date as usage_date,
-        source_system,
-        tenant_key,
-        workflow,
-        domain,
-        agent_key,
-        user_key,
-        null as provider,
-        null as model,
-        null as model_recorded,
-        'counterpart' as payer,
-        run_id,
-        0 as llm_calls,
-        null as input_tokens,
-        null as cached_input_tokens,
-        null as output_tokens,
-        null as unsplit_tokens,
-        counterpart_cost_usd as reported_cost_usd,
-        null as computed_cost_usd,
-        counterpart_cost_usd as cost_usd,
-        0 as calls_reported,
-        0 as calls_computed,
-        0 as calls_unpriced
-    from totals
-    where counterpart_cost_usd is not null
+with attributed_costs as (
+    select * from {{ ref("int_costs__attributed") }}
+    where {{ in_dirty_days("usage_date") }}
 ),
 
 daily as (
@@ -135,15 +29,23 @@ daily as (
         sum(llm_calls)::bigint as llm_calls,
         sum(input_tokens)::bigint as input_tokens,
         sum(cached_input_tokens)::bigint as cached_input_tokens,
+        sum(cache_write_tokens)::bigint as cache_write_tokens,
         sum(output_tokens)::bigint as output_tokens,
+        sum(reasoning_tokens)::bigint as reasoning_tokens,
         sum(unsplit_tokens)::bigint as unsplit_tokens,
         sum(reported_cost_usd) as reported_cost_usd,
+        sum(input_cost_usd) as input_cost_usd,
+        sum(cached_input_cost_usd) as cached_input_cost_usd,
+        sum(cache_write_cost_usd) as cache_write_cost_usd,
+        sum(output_cost_usd) as output_cost_usd,
+        sum(reasoning_cost_usd) as reasoning_cost_usd,
+        sum(request_cost_usd) as request_cost_usd,
         sum(computed_cost_usd) as computed_cost_usd,
         sum(cost_usd) as cost_usd,
         sum(calls_reported)::bigint as calls_reported,
         sum(calls_computed)::bigint as calls_computed,
         sum(calls_unpriced)::bigint as calls_unpriced
-    from all_usages
+    from attributed_costs
     group by
         usage_date,
         source_system,
@@ -185,9 +87,17 @@ select
     daily.llm_calls,
     daily.input_tokens,
     daily.cached_input_tokens,
+    daily.cache_write_tokens,
     daily.output_tokens,
+    daily.reasoning_tokens,
     daily.unsplit_tokens,
     daily.reported_cost_usd,
+    daily.input_cost_usd,
+    daily.cached_input_cost_usd,
+    daily.cache_write_cost_usd,
+    daily.output_cost_usd,
+    daily.reasoning_cost_usd,
+    daily.request_cost_usd,
     daily.computed_cost_usd,
     daily.cost_usd,
     daily.calls_reported,

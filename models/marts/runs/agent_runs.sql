@@ -2,12 +2,13 @@
 {{ config(
     materialized="incremental",
     period="run_date",
-    publishes="source_system, run_id, agent_domain_key, run_date as day",
+    publishes="source_system, run_id, agent_domain_key, workflow, run_date as day",
     indexes=[
         {"columns": ["agent_runs_key"], "unique": true},
         {"columns": ["run_date"]},
         {"columns": ["run_id", "source_system"], "unique": true},
         {"columns": ["agent_domain_key"]},
+        {"columns": ["workflow"]},
     ],
 ) }}
 

@@ -77,6 +77,12 @@ select
             "usage.output_tokens", "usage.completion_tokens", "llm.tokens.output",
         ], whole_number) }}::numeric
     ) as output_tokens,
+    {{ raaf_attribute([
+        "llm.usage.completion_tokens_details.reasoning_tokens",
+        "llm.usage.output_tokens_details.reasoning_tokens",
+        "usage.completion_tokens_details.reasoning_tokens",
+        "usage.output_tokens_details.reasoning_tokens",
+    ], whole_number) }}::numeric as reasoning_tokens,
     coalesce(
         total_tokens,
         {{ raaf_attribute(["total_tokens", "llm.usage.total_tokens", "usage.total_tokens",

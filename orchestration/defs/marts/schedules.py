@@ -2,9 +2,11 @@
 
 import dagster as dg
 
+from orchestration.defs.forecast.assets import KEY as FORECASTS
+
 refresh = dg.define_asset_job(
     "refresh",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(FORECASTS),
     description="Loads the inbox and builds everything that follows from the raw tables.",
 )
 

@@ -1,0 +1,2 @@
+drop table ops.budgets;
+drop function ops.ascends(numeric[]);

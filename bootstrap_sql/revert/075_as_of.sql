@@ -1,0 +1,2 @@
+drop function ops.advance_as_of(date);
+drop table ops.as_of;

@@ -1,0 +1,9 @@
+{# What a row of cost_daily counts under, as in cost_by_scope_daily: kind and key of each scope, the widest
+   first. A key is null where the row belongs to none. #}
+{% macro cost_scopes(costs) -%}
+    ('total', 'total'),
+    ('workflow', {{ costs }}.workflow),
+    ('agent', {{ costs }}.agent_key),
+    ('model', coalesce({{ costs }}.model, {{ costs }}.model_recorded)),
+    ('user', {{ costs }}.user_key)
+{%- endmacro %}

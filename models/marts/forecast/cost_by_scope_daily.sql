@@ -1,0 +1,59 @@
+-- One row per scope_kind, scope_key and usage_date: cost of all, a workflow, an agent, a model or a user.
+{{ config(
+    materialized="incremental",
+    period="usage_date",
+    indexes=[
+        {"columns": ["cost_by_scope_daily_key"], "unique": true},
+        {"columns": ["scope_kind", "scope_key", "usage_date"], "unique": true},
+        {"columns": ["usage_date"]},
+    ],
+) }}
+
+with costs as (
+    select * from {{ ref("cost_daily") }}
+    where {{ in_dirty_days("usage_date") }}
+),
+
+scoped as (
+    select
+        scopes.scope_kind,
+        scopes.scope_key,
+        costs.usage_date,
+        costs.llm_calls,
+        costs.cost_usd,
+        costs.calls_unpriced
+    from costs
+    cross join
+        lateral (
+            values
+            ('total', 'total'),
+            ('workflow', costs.workflow),
+            ('agent', costs.agent_key),
+            ('model', coalesce(costs.model, costs.model_recorded)),
+            ('user', costs.user_key)
+        ) as scopes (scope_kind, scope_key)
+    where scopes.scope_key is not null
+),
+
+daily as (
+    select
+        scope_kind,
+        scope_key,
+        usage_date,
+        sum(llm_calls)::bigint as llm_calls,
+        sum(cost_usd) as cost_usd,
+        sum(calls_unpriced)::bigint as calls_unpriced
+    from scoped
+    group by scope_kind, scope_key, usage_date
+)
+
+select
+    {{ surrogate_key(["scope_kind", "scope_key", "usage_date - date '2000-01-01'"]) }}
+        as cost_by_scope_daily_key,
+    scope_kind,
+    scope_key,
+    usage_date,
+    llm_calls,
+    cost_usd,
+    calls_unpriced
+from daily

@@ -1,0 +1,1 @@
+"""Forecasting what the marts say that agents cost."""
