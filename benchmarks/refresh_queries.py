@@ -202,16 +202,16 @@ DASHBOARDS = (
         "cost by model, 30 days",
         30,
         """
-        select provider, model, sum(cost_usd)
-        from marts.cost_daily
-        where usage_date > %(day)s
-        group by provider, model
+        select scope_key, sum(cost_usd)
+        from marts.cost_by_scope_daily
+        where usage_date > %(day)s and scope_kind = 'model'
+        group by scope_key
         """,
         """
-        select provider, model, sum(cost_usd)
+        select coalesce(model, model_recorded) as model, sum(cost_usd)
         from intermediate.int_llm_calls__priced
         where called_at >= (%(day)s + 1)::timestamp at time zone 'UTC'
-        group by provider, model
+        group by 1
         """,
         "select model, sum(cost) from calls where day > $day group by model",
     ),

@@ -57,7 +57,8 @@ comment on column ops.refreshes.inputs is
 comment on column ops.refreshes.model_hash is
 'Hash of the model''s SQL: another SQL dirties all that is open.';
 comment on column ops.refreshes.seen is 'Changes of transactions that this snapshot saw are counted.';
-comment on column ops.refreshes.refreshed_at is 'When it was last looked at.';
+comment on column ops.refreshes.refreshed_at is
+'When that was noted: not again while nothing at all has changed.';
 
 create table ops.refreshed_periods (
     target text not null,
@@ -161,9 +162,11 @@ comment on function ops.unseen_transactions(pg_snapshot, text) is
 'Condition on a column of transaction numbers, as SQL: those that were not over in a snapshot. Written '
 'with its end and its open ones, so that an idle writer keeps nothing between dirty.';
 
+-- No constraint says anything about change_id, so that none need be looked at.
 create function ops.collect_changes() returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set constraint_exclusion = off
 as $function$
 declare
     server_now constant text := ops.server_identity();
@@ -286,6 +289,12 @@ declare
     last_seen pg_snapshot;
 begin
     select r.seen into last_seen from ops.refreshes as r where r.target = refreshed;
+    -- Asked first, as that is planned once in a session.
+    if last_seen is not null and not exists (
+        select from ops.changes as c where c.change_id >= pg_snapshot_xmin(last_seen)::text::bigint
+    ) then
+        return;
+    end if;
     return query execute format(
         'select c.table_name, c.keys from ops.changes as c where c.table_name = any($1) and %s',
         case when last_seen is null then 'true' else ops.unseen_transactions(last_seen, 'change_id') end
@@ -580,15 +589,9 @@ declare
     thawed constant text := 'thawed ' || target_name;
     marker constant text := '/\* dirty: (.*?) \*/ true';
     days_marker constant text := '/\* dirty days: (.*?) \*/ true';
-    row_key constant text := (
-        select a.attname
-        from pg_attribute as a
-        where a.attrelid = refreshed and a.attnum > 0 and not a.attisdropped
-        order by a.attnum
-        limit 1
-    );
     last_refresh ops.refreshes;
     seen_now pg_snapshot;
+    column_names text[];
     is_whole boolean;
     dirty text[] := '{}';
     frozen date[] := '{}';
@@ -600,21 +603,30 @@ begin
     seen_now := pg_current_snapshot();
     rows_deleted := 0;
     rows_inserted := 0;
-    -- The offset keeps conditions on the result out of the model: the day of a time, pushed down to the
-    -- raw rows beside the range of the time itself, would have the planner expect a row or two.
-    model_sql := format(
-        'select %s from (%s) as m offset 0',
-        (
-            select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
-            from pg_attribute as a
-            where a.attrelid = refreshed and a.attnum > 0 and not a.attisdropped
-        ),
-        model_sql
-    );
-
     is_whole := is_full
         or last_refresh.relation is distinct from refreshed::oid
         or last_refresh.model_hash is distinct from sql_hash;
+
+    if not is_whole and not exists (select from ops.unseen_changes(target_name, inputs || thawed)) then
+        refreshed_what := 'nothing';
+        -- What it has seen holds back only changes of others that are still kept.
+        if last_refresh.inputs <> inputs or exists (select from ops.changes) then
+            update ops.refreshes as r
+            set seen = seen_now, inputs = refresh.inputs, refreshed_at = default
+            where r.target = target_name;
+        end if;
+        return next;
+        return;
+    end if;
+
+    select array_agg(quote_ident(a.attname) order by a.attnum) into column_names
+    from pg_attribute as a
+    where a.attrelid = refreshed and a.attnum > 0 and not a.attisdropped;
+    -- The offset keeps conditions on the result out of the model: the day of a time, pushed down to the
+    -- raw rows beside the range of the time itself, would have the planner expect a row or two.
+    model_sql := format(
+        'select %s from (%s) as m offset 0', array_to_string(column_names, ', '), model_sql
+    );
 
     if grain = 'period' then
         select coalesce(array_agg(p.period), '{}') into frozen
@@ -622,7 +634,7 @@ begin
         where p.target = target_name and p.state = 'frozen';
     end if;
 
-    if is_whole or not exists (select from ops.unseen_changes(target_name, inputs || thawed)) then
+    if is_whole then
         null;
     elsif grain = 'all' then
         dirty := '{all}';
@@ -690,15 +702,15 @@ begin
         execute format(
             'with came as materialized ('
             'select * from refreshed_rows except all select * from %1$s where %2$s), '
-            'deleted as (delete from %1$s as t using gone_rows as g where t.%3$I = g.%3$I), '
+            'deleted as (delete from %1$s as t using gone_rows as g where t.%3$s = g.%3$s), '
             'published as (insert into ops.changes (table_name, keys) select %4$L, to_jsonb(k) '
             'from (select %5$s from gone_rows union select %5$s from came) as k) '
             'select count(*) from gone_rows',
-            refreshed, in_target, row_key, target_name, published_keys
+            refreshed, in_target, column_names[1], target_name, published_keys
         ) into rows_deleted;
         execute format(
             'insert into %1$s select r.* from refreshed_rows as r '
-            'where not exists (select from %1$s as t where t.%2$I = r.%2$I)', refreshed, row_key
+            'where not exists (select from %1$s as t where t.%2$s = r.%2$s)', refreshed, column_names[1]
         );
         get diagnostics rows_inserted = row_count;
     else

@@ -1,4 +1,4 @@
-{# What a row of cost_daily counts under, as in cost_by_scope_daily: kind and key of each scope, the widest
+{# What a row of cost_daily counts under: kind and key of each scope, the widest
    first. A key is null where the row belongs to none. #}
 {% macro cost_scopes(costs) -%}
     ('total', 'total'),

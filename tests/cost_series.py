@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 FIRST_DAY = date(2025, 1, 6)  # a Monday
 KINDS = ("steady", "noisy", "heavy tails", "growth", "level shifts", "sparse")
-MODELS = ("marts.cost_by_scope_daily", "marts.cost_anomalies")
+MODELS = (
+    "marts.cost_by_tenant_daily",
+    "marts.cost_by_scope_daily",
+    "marts.cost_anomalies",
+)
 
 
 @dataclass

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from conftest import TestServer
 
 DEPENDENTS = (
+    "marts.cost_by_tenant_daily",
     "marts.cost_by_scope_daily",
     "marts.cost_forecast",
     "marts.cost_forecast_baseline",

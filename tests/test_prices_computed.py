@@ -14,7 +14,7 @@ from genai_prices.data import providers
 from genai_prices.types import Usage
 
 from orchestration import prices
-from orchestration.dbt import PROJECT
+from orchestration.dbt import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def priced(
         url, ["+int_llm_calls__priced", "--resource-type", "seed", "--resource-type", "model"]
     )
     compiled = (
-        PROJECT / "target/compiled/agentbooks/models/intermediate/costs/int_llm_calls__priced.sql"
+        TARGET / "compiled/agentbooks/models/intermediate/costs/int_llm_calls__priced.sql"
     ).read_text()
     for relation, table in (("int_llm_calls__unioned", "calls"), ("int_models__matched", "models")):
         compiled, replaced = re.subn(

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from conftest import ROOT
 
-from orchestration.dbt import PROJECT
+from orchestration.dbt import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def add(seeds: psycopg.Connection[Any], row: dict[str, Any], seed: str = "own_pr
 
 def faults(seeds: psycopg.Connection[Any], test: str = TESTS[0]) -> list[str]:
     """What a test says."""
-    compiled = (PROJECT / f"target/compiled/agentbooks/tests/{test}.sql").read_text()
+    compiled = (TARGET / f"compiled/agentbooks/tests/{test}.sql").read_text()
     return [fault for (fault,) in seeds.execute(compiled.encode()).fetchall()]
 
 

@@ -1,8 +1,5 @@
 -- One row per model in use and priced model: what four weeks' usage of one would cost at the other's prices.
-{{ config(
-    materialized="incremental",
-    indexes=[{"columns": ["cost_at_other_models_key"], "unique": true}, {"columns": ["model"]}],
-) }}
+{{ config(materialized="view") }}
 
 with costs as (
     select * from {{ ref("cost_daily") }}
@@ -37,7 +34,7 @@ usages as (
     group by costs.provider, costs.model, clock.newest_date
 ),
 
--- The base price: sums over a day no longer tell how large single calls were, or when.
+-- The newest edition's base price: sums over a day no longer tell how large single calls were, or when.
 price_list as (
     select distinct on (prices.provider, prices.model)
         prices.provider,
@@ -54,6 +51,7 @@ price_list as (
     order by
         prices.provider asc,
         prices.model asc,
+        prices.known_from desc,
         prices.valid_from desc,
         prices.input_tokens_from asc,
         prices.time_from_utc asc

@@ -9,30 +9,9 @@
     ],
 ) }}
 
-with costs as (
-    select * from {{ ref("cost_daily") }}
+with scoped_costs as (
+    select * from {{ ref("cost_by_tenant_daily") }}
     where {{ in_dirty_days("usage_date") }}
-),
-
-scoped as (
-    select
-        scopes.scope_kind,
-        scopes.scope_key,
-        costs.usage_date,
-        costs.llm_calls,
-        costs.cost_usd,
-        costs.calls_unpriced
-    from costs
-    cross join
-        lateral (
-            values
-            ('total', 'total'),
-            ('workflow', costs.workflow),
-            ('agent', costs.agent_key),
-            ('model', coalesce(costs.model, costs.model_recorded)),
-            ('user', costs.user_key)
-        ) as scopes (scope_kind, scope_key)
-    where scopes.scope_key is not null
 ),
 
 daily as (
@@ -43,7 +22,8 @@ daily as (
         sum(llm_calls)::bigint as llm_calls,
         sum(cost_usd) as cost_usd,
         sum(calls_unpriced)::bigint as calls_unpriced
-    from scoped
+    from scoped_costs
+    where scope_key is not null
     group by scope_kind, scope_key, usage_date
 )
 

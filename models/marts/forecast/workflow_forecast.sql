@@ -6,27 +6,37 @@
 ) }}
 
 {{ dirtied_by([ref("agent_runs")], "select keys ->> 'workflow' from changes") }}
+{{ dirtied_by([ref("int_runs__costed_daily")], "select null where false") }}
 
-with runs as (
+with runs as not materialized (
+    select * from {{ ref("agent_runs") }}
+),
+
+workflows as (
     select
         workflow,
-        run_date,
-        is_success,
-        cost_usd,
-        max(run_date) over (partition by workflow) as newest_date,
-        row_number() over (
-            partition by workflow order by started_at desc, run_id desc, source_system desc
-        ) as recency
-    from {{ ref("agent_runs") }}
+        max(run_date) as newest_date
+    from {{ ref("int_runs__costed_daily") }}
     where workflow is not null and run_date is not null and {{ in_dirty("workflow") }}
+    group by workflow
 ),
 
 history as (
     select
-        *,
-        case when cost_usd > 0 then cost_usd end as paid_usd
-    from runs
-    where recency <= 1000 and run_date > newest_date - 90
+        newest_runs.*,
+        case when newest_runs.cost_usd > 0 then newest_runs.cost_usd end as paid_usd
+    from workflows
+    cross join lateral (
+        select
+            runs.workflow,
+            runs.run_date,
+            runs.is_success,
+            runs.cost_usd
+        from runs
+        where runs.workflow = workflows.workflow and runs.run_date > workflows.newest_date - 90
+        order by runs.started_at desc, runs.run_id desc, runs.source_system desc
+        limit 1000
+    ) as newest_runs
 ),
 
 -- Nearest ranks; the median as the mean of the middle one from below and from above.

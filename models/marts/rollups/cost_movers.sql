@@ -4,8 +4,9 @@
     indexes=[{"columns": ["cost_movers_key"], "unique": true}],
 ) }}
 
-with cost_daily as not materialized (
-    select * from {{ ref("cost_daily") }}
+with costs as (
+    select * from {{ ref("cost_by_tenant_daily") }}
+    where usage_date > (select max(usage_date) - 56 from {{ ref("cost_by_tenant_daily") }})
 ),
 
 agents as (
@@ -17,79 +18,35 @@ agents as (
 
 as_of as (
     select max(usage_date) as as_of_date
-    from cost_daily
-),
-
--- Added up by whatever is compared before it is looked at from each side.
-recent as (
-    select
-        cost_daily.usage_date,
-        cost_daily.tenant_key,
-        cost_daily.source_system,
-        cost_daily.workflow,
-        cost_daily.agent_key,
-        coalesce(cost_daily.model, cost_daily.model_recorded) as model,
-        cost_daily.user_key,
-        sum(cost_daily.cost_usd) as cost_usd,
-        sum(cost_daily.calls_unpriced) as calls_unpriced
-    from cost_daily
-    where cost_daily.usage_date > (select as_of_date - 56 from as_of)
-    group by
-        cost_daily.usage_date,
-        cost_daily.tenant_key,
-        cost_daily.source_system,
-        cost_daily.workflow,
-        cost_daily.agent_key,
-        coalesce(cost_daily.model, cost_daily.model_recorded),
-        cost_daily.user_key
-),
-
-dimensioned as (
-    select
-        recent.usage_date,
-        recent.tenant_key,
-        sides.dimension,
-        sides.source_system,
-        sides.dimension_value,
-        recent.cost_usd,
-        recent.calls_unpriced
-    from recent
-    cross join lateral (
-        values
-        ('total', null, null),
-        ('workflow', recent.source_system, recent.workflow),
-        ('agent', recent.source_system, recent.agent_key),
-        ('model', null, recent.model),
-        ('user', null, recent.user_key)
-    ) as sides (dimension, source_system, dimension_value)
+    from costs
 ),
 
 compared as (
     select
         as_of.as_of_date,
         windows.window_days,
-        dimensioned.tenant_key,
-        dimensioned.dimension,
-        dimensioned.source_system,
-        dimensioned.dimension_value,
+        costs.tenant_key,
+        costs.scope_kind as dimension,
+        costs.source_system,
+        case when costs.scope_kind <> 'total' then costs.scope_key end as dimension_value,
         trim_scale(
             coalesce(sum(cost_usd) filter (where as_of_date - usage_date < window_days), 0)
         ) as cost_usd,
         trim_scale(
             coalesce(sum(cost_usd) filter (where as_of_date - usage_date >= window_days), 0)
         ) as previous_cost_usd,
-        sum(dimensioned.calls_unpriced)::bigint as calls_unpriced
-    from dimensioned
+        sum(costs.calls_unpriced)::bigint as calls_unpriced
+    from costs
     cross join as_of
     cross join (values (7), (28)) as windows (window_days)
-    where dimensioned.usage_date > as_of.as_of_date - 2 * windows.window_days
+    where costs.usage_date > as_of.as_of_date - 2 * windows.window_days
     group by
         as_of.as_of_date,
         windows.window_days,
-        dimensioned.tenant_key,
-        dimensioned.dimension,
-        dimensioned.source_system,
-        dimensioned.dimension_value
+        costs.tenant_key,
+        costs.scope_kind,
+        costs.source_system,
+        costs.scope_key
 ),
 
 changed as (

@@ -8,7 +8,7 @@
         {"columns": ["run_date"]},
         {"columns": ["run_id", "source_system"], "unique": true},
         {"columns": ["agent_domain_key"]},
-        {"columns": ["workflow"]},
+        {"columns": ["workflow", "started_at"]},
     ],
 ) }}
 
