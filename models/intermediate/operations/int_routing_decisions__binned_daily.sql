@@ -25,14 +25,15 @@ judgements as (
         -- Ten bins of equal width; a confidence of 1 is in the last.
         least(floor(confidences.confidence * 10), 9)::int as bin
     from decisions
-    cross join lateral (
-        values
-        ('score', decisions.confidence_score),
-        ('trigger', decisions.confidence_trigger),
-        ('context', decisions.confidence_context),
-        ('capability', decisions.confidence_capability),
-        ('historical', decisions.confidence_historical)
-    ) as confidences (confidence_kind, confidence)
+    cross join
+        lateral (
+            values
+            ('score', decisions.confidence_score),
+            ('trigger', decisions.confidence_trigger),
+            ('context', decisions.confidence_context),
+            ('capability', decisions.confidence_capability),
+            ('historical', decisions.confidence_historical)
+        ) as confidences (confidence_kind, confidence)
     where decisions.is_success is not null and confidences.confidence is not null
 ),
 

@@ -119,5 +119,5 @@ select
     is_success,
     duration_ms,
     -- A clock that differs between router and agent must not make an overhead less than none.
-    greatest(overhead_ms, 0) as overhead_ms
+    case when overhead_ms < 0 then 0 else overhead_ms end as overhead_ms
 from all_handoffs

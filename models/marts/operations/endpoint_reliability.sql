@@ -70,9 +70,17 @@ error_types as (
 
 select
     {{ surrogate_key([
-        "usage_date - date '2000-01-01'", "tenant_key", "service", "endpoint", "method"
+        "daily.usage_date - date '2000-01-01'",
+        "daily.tenant_key",
+        "daily.service",
+        "daily.endpoint",
+        "daily.method",
     ]) }} as endpoint_reliability_key,
-    {{ grain | join(",\n    ") }},
+    daily.usage_date,
+    daily.tenant_key,
+    daily.service,
+    daily.endpoint,
+    daily.method,
     daily.calls,
     daily.successes,
     {{ ratio("daily.successes::numeric", "daily.calls") }} as success_rate,
@@ -91,4 +99,10 @@ select
     sketches.percentile(daily.duration_sketch, 0.95) as p95_ms,
     daily.duration_sketch
 from daily
-left join error_types using ({{ grain | join(", ") }})
+left join error_types
+    on
+        daily.usage_date = error_types.usage_date
+        and daily.tenant_key = error_types.tenant_key
+        and daily.service = error_types.service
+        and daily.endpoint = error_types.endpoint
+        and daily.method = error_types.method

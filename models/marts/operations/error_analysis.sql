@@ -28,8 +28,8 @@ exposures as (
         sum(runs_daily.runs) filter (where runs_daily.run_date > as_of.as_of_date - 7) as runs_7d,
         sum(runs_daily.runs) filter (
             where
-                runs_daily.run_date > as_of.as_of_date - 35
-                and runs_daily.run_date <= as_of.as_of_date - 7
+            runs_daily.run_date > as_of.as_of_date - 35
+            and runs_daily.run_date <= as_of.as_of_date - 7
         ) as runs_28d_before
     from runs_daily
     cross join as_of
@@ -65,8 +65,8 @@ counted as (
         coalesce(
             sum(errors_daily.errors) filter (
                 where
-                    errors_daily.usage_date > as_of.as_of_date - 35
-                    and errors_daily.usage_date <= as_of.as_of_date - 7
+                errors_daily.usage_date > as_of.as_of_date - 35
+                and errors_daily.usage_date <= as_of.as_of_date - 7
             ), 0
         )::bigint as errors_28d_before,
         sum(errors_daily.judged_runs)::bigint as judged_runs,

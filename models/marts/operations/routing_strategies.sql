@@ -106,4 +106,7 @@ select
     sketches.percentile(strategies.decision_sketch, 0.5) as p50_decision_ms,
     sketches.percentile(strategies.decision_sketch, 0.95) as p95_decision_ms
 from strategies
-left join compared using (tenant_key, routing_strategy)
+left join compared
+    on
+        strategies.tenant_key = compared.tenant_key
+        and strategies.routing_strategy = compared.routing_strategy
