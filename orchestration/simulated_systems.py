@@ -142,8 +142,8 @@ def raaf(run: Run) -> list[Write]:
     llm_calls = run.calls if has_llm_spans else []
     for number, step in enumerate(_steps(llm_calls, run.tools), start=2):
         if isinstance(step, Tool):
-            how = {"status": "error" if step.failed else "ok", "duration_ms": step.duration_ms}
-            span(number, "tool", step.at, **how)
+            how: Row = {"name": step.name, "status": "error" if step.failed else "ok"}
+            span(number, "tool", step.at, duration_ms=step.duration_ms, **how)
             if step.failed:
                 run.failures.append(Failure(step.at, "tool"))
         elif draw.random() < 0.5:

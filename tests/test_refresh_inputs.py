@@ -166,6 +166,8 @@ LIVES = {
             " (trace_id, span_type, name, started_at, duration_ms, tokens, model)"
             f" values ('{TWO}', 'llm', 'answer', '2020-03-07', 6000,"
             """ '{"input_tokens": 3, "output_tokens": 1}', 'gpt-4.1-mini')""",
+            "insert into observability.spans (trace_id, span_type, name, started_at)"
+            f" values ('{TWO}', 'agent_tool_call', 'search', '2020-03-08')",
             "set workflow_id = 'billing'",
             'set metadata = metadata || \'{"loader": {}, "run_id": "run_2"}\'',
             'set metadata = metadata || \'{"run_id": "run_3"}\','

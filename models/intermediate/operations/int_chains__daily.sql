@@ -31,10 +31,11 @@ chained_runs as (
                 order by handoffs.handed_off_at, handoffs.handoff_id
             )
         )[1]
-        || array_agg(
-            coalesce(handoffs.to_agent_name, 'unknown')
-            order by handoffs.handed_off_at, handoffs.handoff_id
-        ) as agents,
+        || ' → '
+        || string_agg(
+            coalesce(handoffs.to_agent_name, 'unknown'),
+            ' → ' order by handoffs.handed_off_at, handoffs.handoff_id
+        ) as chain,
         count(*) as handoffs,
         -- Unknown of one handoff, unknown of all.
         case when count(handoffs.overhead_ms) = count(*) then sum(handoffs.overhead_ms) end
@@ -57,7 +58,8 @@ counted as (
         run_date,
         source_system,
         tenant_key,
-        agents,
+        chain,
+        handoffs as handoffs_per_run,
         count(*) as runs,
         count(*) filter (where status = 'failed') as failed_runs,
         count(is_success) as judged_runs,
@@ -68,11 +70,11 @@ counted as (
         sketches.sketch(duration_ms) as duration_sketch,
         sketches.sketch(overhead_ms) as overhead_sketch
     from chained_runs
-    group by run_date, source_system, tenant_key, agents
+    group by run_date, source_system, tenant_key, chain, handoffs
 )
 
 select
-    {{ surrogate_key(["run_date - date '2000-01-01'", "source_system", "tenant_key", "agents"]) }}
+    {{ surrogate_key(["run_date - date '2000-01-01'", "source_system", "tenant_key", "chain", "handoffs_per_run"]) }}
         as chains_daily_key,
     *
 from counted

@@ -45,8 +45,8 @@ counted as (
         bin,
         count(*) as decisions,
         sum(outcome)::bigint as successes,
-        sum(confidence) as confidence,
-        sum((confidence - outcome) * (confidence - outcome)) as squared_error
+        trim_scale(sum(confidence)) as confidence,
+        trim_scale(sum((confidence - outcome) * (confidence - outcome))) as squared_error
     from judgements
     group by routed_date, tenant_key, confidence_kind, bin
 )

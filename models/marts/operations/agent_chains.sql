@@ -12,7 +12,8 @@ chains as (
     select
         source_system,
         tenant_key,
-        agents,
+        chain,
+        handoffs_per_run,
         sum(runs)::bigint as runs,
         sum(failed_runs)::bigint as failed_runs,
         sum(judged_runs)::bigint as judged_runs,
@@ -24,15 +25,15 @@ chains as (
         min(run_date) as first_used_date,
         max(run_date) as last_used_date
     from daily
-    group by source_system, tenant_key, agents
+    group by source_system, tenant_key, chain, handoffs_per_run
 )
 
 select
-    {{ surrogate_key(["source_system", "tenant_key", "agents"]) }} as agent_chains_key,
+    {{ surrogate_key(["source_system", "tenant_key", "chain", "handoffs_per_run"]) }} as agent_chains_key,
     source_system,
     tenant_key,
-    array_to_string(agents, ' → ') as chain,
-    cardinality(agents) - 1 as handoffs_per_run,
+    chain,
+    handoffs_per_run,
     runs,
     failed_runs,
     judged_runs,

@@ -72,9 +72,8 @@ counted as (
         sum(errors_daily.judged_runs)::bigint as judged_runs,
         sum(errors_daily.recovered_runs)::bigint as recovered_runs,
         count(distinct errors_daily.agent_key) as agents,
-        array_agg(distinct errors_daily.agent_name) filter (
-            where errors_daily.agent_name is not null
-        ) as agent_names,
+        string_agg(distinct errors_daily.agent_name, ', ' order by errors_daily.agent_name)
+            as agent_names,
         min(errors_daily.usage_date) as first_seen_date,
         max(errors_daily.usage_date) as last_seen_date
     from errors_daily

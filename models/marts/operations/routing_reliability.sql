@@ -16,7 +16,7 @@ counted as (
         sum(decisions)::bigint as decisions,
         sum(successes)::bigint as successes,
         sum(confidence) as confidence,
-        sum(squared_error) as squared_error
+        trim_scale(sum(squared_error)) as squared_error
     from binned
     group by tenant_key, confidence_kind, bin
 )
