@@ -215,7 +215,7 @@ def test_a_strategy_that_is_given_the_better_agents_is_no_better(world: World) -
     found = {row["routing_strategy"]: row for row in world.found("routing_strategies")}
     learned = found["learned_pattern"]
     assert len(found) == 3
-    assert learned["advantage"] < (learned["success_rate"] - found["explicit"]["success_rate"]) / 2
+    assert learned["advantage"] < learned["success_rate"] - found["explicit"]["success_rate"]
     for row in found.values():
         assert row["compared_decisions"] > 100
         assert abs(row["advantage"]) <= 1.5306 * float(row["advantage_high"] - row["advantage"])

@@ -74,7 +74,8 @@ counted as (
 )
 
 select
-    {{ surrogate_key(["run_date - date '2000-01-01'", "source_system", "tenant_key", "chain", "handoffs_per_run"]) }}
-        as chains_daily_key,
+    {{ surrogate_key([
+        "run_date - date '2000-01-01'", "source_system", "tenant_key", "chain", "handoffs_per_run"
+    ]) }} as chains_daily_key,
     *
 from counted
