@@ -71,6 +71,69 @@ class Tool:
     at: datetime
     name: str
     failed: bool = False
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Route:
+    """A router's choice of an agent, and what came of it if the agent was not passed over."""
+
+    at: datetime
+    agent_name: str
+    strategy: str
+    is_cached: bool
+    confidences: dict[str, Decimal | None]
+    duration_ms: int
+    outcome: bool | None = None
+    is_overruled: bool = False
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A hook that ran around a tool."""
+
+    at: datetime
+    kind: str
+    name: str
+    tool: str
+    duration_ms: int
+    failed: bool = False
+    blocks: bool = False
+    quality: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call of a service, with its retries."""
+
+    at: datetime
+    service: str
+    duration_ms: int
+    status: int | None
+    retries: int
+    error_type: str | None
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """Work that one agent hands to another."""
+
+    at: datetime
+    giver: str
+    taker: str | None
+    duration_ms: int
+    failed: bool = False
+    success: bool | None = None
+    overhead_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What failed in a run, besides the run."""
+
+    at: datetime
+    step: str
+    error_type: str = "unclassified"
 
 
 @dataclass(frozen=True)
@@ -113,6 +176,11 @@ class Run:
     tools: list[Tool] = field(default_factory=list)
     messages: list[datetime] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    handoffs: list[Handoff] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     @property
     def agent_name(self) -> str:

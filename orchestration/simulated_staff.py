@@ -19,6 +19,8 @@ UNFINISHED = 0.01  # nobody will ever say how they ended
 CRASHED = 0.3  # of the runs without success; the others come to their end all the same
 CALL_FAILED = 0.05  # each is tried again, and so is a tool
 TOOL_FAILED = 0.08
+HELPED = 0.7  # chance that what one agent hands to another succeeds
+TOO_SURE = 0.15  # how much the router's confidence is above the true chance
 HOURS_AWAY = 0.01  # chance that a step takes hours
 
 # How long what a run writes is under way: a share of the runs, and the longest delay among them.

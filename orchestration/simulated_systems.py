@@ -18,7 +18,12 @@ from orchestration.simulated_runs import (
     Call,
     Clock,
     Decision,
+    Failure,
+    Handoff,
+    Hook,
     Pen,
+    Request,
+    Route,
     Row,
     Run,
     Tool,
@@ -50,6 +55,9 @@ def _work(run: Run, clock: Clock, draw: Random) -> None:
         if draw.random() < staff.TOOL_FAILED:
             tool.failed = True
             run.tools.append(Tool(clock.tick(3), tool.name))
+    times = run.draw("times of tools")
+    for tool in run.tools:
+        tool.duration_ms = round(300 * times.lognormvariate(0, 1))
     if run.status != "running":
         run.ended_at = clock.tick(1)
 
@@ -134,12 +142,22 @@ def raaf(run: Run) -> list[Write]:
     llm_calls = run.calls if has_llm_spans else []
     for number, step in enumerate(_steps(llm_calls, run.tools), start=2):
         if isinstance(step, Tool):
-            span(number, "tool", step.at, status="error" if step.failed else "ok")
+            how: Row = {"name": step.name, "status": "error" if step.failed else "ok"}
+            span(number, "tool", step.at, duration_ms=step.duration_ms, **how)
+            if step.failed:
+                run.failures.append(Failure(step.at, "tool"))
         elif draw.random() < 0.5:
             span(number, "llm", step.at, agent_model=step.model.name, **_split_tokens(step))
         else:
             attributes = {"model": step.model.name, "usage": _split_tokens(step)}
             span(number, "llm", step.at, span_attributes=attributes)
+    for number, handoff in enumerate(_specialists(run), start=9000):
+        names = {"handoff.from": f" {handoff.giver.title()}", "handoff.to": handoff.taker}
+        how = {"status": "error" if handoff.failed else "ok", "duration_ms": handoff.duration_ms}
+        span(number, "handoff", handoff.at, span_attributes=names, **how)
+        run.handoffs.append(handoff)
+        if handoff.failed:
+            run.failures.append(Failure(handoff.at, "handoff"))
     if run.ended_at:
         ends = {
             "status": "failed" if run.status == "failed" else "completed",
@@ -148,6 +166,18 @@ def raaf(run: Run) -> list[Write]:
         key = {"trace_id": run.id}
         pen.write(run.ended_at, "raaf.raaf_tracing_traces", ends, key=key, after=first)
     return pen.writes
+
+
+def _specialists(run: Run) -> Iterator[Handoff]:
+    """Hand the work on, once or twice or not at all."""
+    draw, at, giver = run.draw("handoffs"), run.started_at, run.agent_name
+    for taker in (f"specialist-{run.seed}", f"checker-{run.seed}"):
+        if draw.random() < 0.6:
+            return
+        at += timedelta(milliseconds=draw.randrange(1, 60_000))
+        took = round(5000 * draw.lognormvariate(0, 0.5))
+        yield Handoff(at, giver, taker, took, failed=draw.random() < 0.1)
+        giver = taker
 
 
 def observability(run: Run) -> list[Write]:
@@ -202,6 +232,7 @@ def observability(run: Run) -> list[Write]:
                 "span_type": "agent_tool_call",
                 "name": step.name,
                 "status": "failed" if step.failed else "completed",
+                "duration_ms": step.duration_ms,
             }
         else:
             tokens = _split_tokens(step) | {"cached_input_tokens": step.cached_tokens}
@@ -215,6 +246,8 @@ def observability(run: Run) -> list[Write]:
                 "metadata": {"payer": step.payer},
             }
         pen.write(step.at, "observability.spans", span, after=first)
+        if span["status"] == "failed":
+            run.failures.append(Failure(step.at, span["span_type"]))
     if run.ended_at:
         ends: Row = {
             "status": "completed" if run.status == "succeeded" else run.status,
@@ -275,41 +308,11 @@ def traceability(run: Run) -> list[Write]:
     executions = [(run.uuid(), first)]
     if draw.random() < 0.4:
         # Nothing makes a delegation wait for its root: it may arrive before it.
-        child, correlation = run.uuid("child"), run.uuid("child", "correlation")
-        there = execution(child, correlation, source="agent_delegation", parent_id=root)
-        executions.append((child, there))
-    routes = [(run.started_at, f" {run.agent_name.title()} ")]
-    if draw.random() < 0.1:
-        routes.insert(0, (run.started_at - timedelta(seconds=1), "who-was-asked-first"))
-    for number, (at, name) in enumerate(routes):
-        route: Row = {
-            "trace_id": run.uuid(),
-            "id": run.uuid("route", number),
-            "agent_selected": name,
-            "confidence_score": Decimal("0.9"),
-            "routing_strategy": "explicit",
-            "created_at": at,
-        }
-        pen.write(at, "traceability.agent_routing_decisions", route, after=first)
+        executions += _delegate(run, root, execution, pen)
+    _route(run, pen, first)
     for number, tool in enumerate(run.tools, start=1):
         trace_id, there = draw.choice(executions)
-        shared: Row = {"trace_id": trace_id, "id": run.uuid("tool", number), "started_at": tool.at}
-        hook = {
-            "hook_type": "PostToolUse",
-            "hook_name": "log",
-            "execution_order": number,
-            "tool_name": tool.name,
-            "status": "failed" if tool.failed else "completed",
-        }
-        endpoint = {
-            "service": "RAG",
-            "endpoint_url": "/api/rag/query",
-            "method": "POST",
-            "success": not tool.failed,
-            "retry_count": int(tool.failed),
-        }
-        pen.write(tool.at, "traceability.hook_executions", shared | hook, after=there)
-        pen.write(tool.at, "traceability.endpoint_calls", shared | endpoint, after=there)
+        _work_around(run, pen, {"trace_id": trace_id}, number, tool, there)
     if run.uses_pattern and agent.pattern:
         use: Row = {
             "pattern_id": pattern_uuid(run.seed, agent.pattern),
@@ -331,6 +334,166 @@ def traceability(run: Run) -> list[Write]:
         key = {"id": run.uuid()}
         pen.write(run.ended_at, "traceability.execution_traces", ends, key=key, after=first)
     return pen.writes
+
+
+def _delegate(
+    run: Run, root: UUID, execution: Callable[..., datetime], pen: Pen
+) -> Iterator[tuple[UUID, datetime]]:
+    """Hand work to one agent, which may hand it to another; give the executions."""
+    draw, at, above, giver = run.draw("delegations"), run.started_at, root, run.agent_name
+    for name in ("helper", "checker"):
+        trace_id, correlation = run.uuid(name), run.uuid(name, "correlation")
+        at += timedelta(milliseconds=draw.randrange(1, 5000))
+        overhead, works = draw.randrange(2000), draw.randrange(60_000)
+        failed = draw.random() < 0.1
+        taker = f"{name}-{run.seed}" if draw.random() < 0.8 else None
+        outcome = draw.random() < staff.HELPED if draw.random() < staff.JUDGED else None
+        delegation: Row = {
+            "source": "agent_delegation",
+            "parent_id": above,
+            "started_at": at,
+            "status": "failed" if failed else "completed",
+            "success": outcome,
+            "duration_ms": overhead + works,
+            "error_type": "ValidationError" if failed else None,
+        }
+        there = execution(trace_id, correlation, **delegation)
+        if failed:
+            run.failures.append(Failure(at, "execution", "ValidationError"))
+        if taker:
+            begins = at + timedelta(milliseconds=overhead)
+            times: Row = {
+                "execution_started_at": begins,
+                "execution_completed_at": begins + timedelta(milliseconds=works),
+            }
+            route = _choose(draw, at, taker, staff.HELPED, outcome)
+            _write_route(run, pen, route, {"trace_id": trace_id} | times, there)
+        took = overhead + works
+        known = overhead if taker else None
+        run.handoffs.append(Handoff(at, giver, taker, took, failed, outcome, known))
+        yield trace_id, there
+        if taker is None or draw.random() < 0.6:
+            return
+        above, giver = correlation, taker
+
+
+def _route(run: Run, pen: Pen, first: datetime) -> None:
+    """Choose the agent of a run, sometimes after another."""
+    draw, key = run.draw("routes"), {"trace_id": run.uuid()}
+    chance, outcome = (run.verdict.chance, run.verdict.success) if run.verdict else (0.5, None)
+    chosen = _choose(draw, run.started_at, run.agent_name, chance, outcome)
+    if draw.random() < 0.1:
+        earlier, other = run.started_at - timedelta(seconds=1), f"who-was-asked-first-{run.seed}"
+        passed_over = _choose(draw, earlier, other, 0.5, None, is_overruled=True)
+        _write_route(run, pen, passed_over, key, first)
+    _write_route(run, pen, chosen, key, first)
+
+
+def _choose(
+    draw: Random,
+    at: datetime,
+    agent_name: str,
+    chance: float,
+    outcome: bool | None,
+    *,
+    is_overruled: bool = False,
+) -> Route:
+    """Choose an agent. The router's triggers are as sure as they should be, all in all it is too sure."""
+    surely = {
+        "score": min(chance + staff.TOO_SURE, 1),
+        "trigger": chance,
+        "context": draw.random(),
+        "capability": min(chance + 0.1 * draw.random(), 1),
+        "historical": chance if draw.random() < 0.5 else None,
+    }
+    # The better agents are found by their patterns: nothing is gained by the strategy itself.
+    is_senior = "senior" in agent_name
+    (strategy,) = draw.choices(
+        ("explicit", "fuzzy_match", "learned_pattern"), (1, 2, 3 * is_senior)
+    )
+    confidences = {
+        kind: None if sure is None else Decimal(round(sure * 10_000)).scaleb(-4)
+        for kind, sure in surely.items()
+    }
+    took = round(20 * draw.lognormvariate(0, 0.7))
+    is_cached = draw.random() < 0.3
+    return Route(at, agent_name, strategy, is_cached, confidences, took, outcome, is_overruled)
+
+
+def _write_route(run: Run, pen: Pen, route: Route, more: Row, after: datetime) -> None:
+    row: Row = {
+        "id": run.uuid("route", len(run.routes)),
+        "agent_selected": f" {route.agent_name.title()} ",
+        "routing_strategy": route.strategy,
+        "cache_hit": route.is_cached,
+        "decision_duration_ms": route.duration_ms,
+        "created_at": route.at,
+    }
+    row |= {f"confidence_{kind}": sure for kind, sure in route.confidences.items()}
+    run.routes.append(route)
+    pen.write(route.at, "traceability.agent_routing_decisions", more | row, after=after)
+
+
+def _work_around(run: Run, pen: Pen, key: Row, number: int, tool: Tool, after: datetime) -> None:
+    """Note what hooks and services did around a tool: a hook that logs it, perhaps one that guards it."""
+    draw = run.draw(f"work around tool {number}")
+    hooks = [Hook(tool.at, "PostToolUse", "log", tool.name, tool.duration_ms, tool.failed)]
+    if draw.random() < 0.4:
+        took, quality = draw.randrange(1, 200), Decimal(draw.randrange(10_001)).scaleb(-4)
+        failed = draw.random() < 0.05
+        hooks.append(
+            Hook(tool.at, "PreToolUse", "guard", tool.name, took, failed, quality < 0.1, quality)
+        )
+    for order, hook in enumerate(hooks):
+        row: Row = {
+            "id": run.uuid("tool" if hook.name == "log" else "guard", number),
+            "hook_type": hook.kind,
+            "hook_name": f"{hook.name}-{run.seed}",
+            "execution_order": number + order * len(run.tools),
+            "tool_name": hook.tool,
+            "started_at": hook.at,
+            "duration_ms": hook.duration_ms,
+            "status": "failed" if hook.failed else "completed",
+        }
+        if hook.quality is not None:
+            row["quality_check_performed"] = True
+            row["quality_results"] = {"quality_score": hook.quality}
+            row["output_data"] = {"decision": "block" if hook.blocks else "approve"}
+        run.hooks.append(hook)
+        pen.write(hook.at, "traceability.hook_executions", key | row, after=after)
+        if hook.failed:
+            run.failures.append(Failure(hook.at, "hook"))
+    _request(run, pen, key | {"id": run.uuid("tool", number)}, tool, after)
+
+
+def _request(run: Run, pen: Pen, key: Row, tool: Tool, after: datetime) -> None:
+    """Note the call of a service behind a tool."""
+    draw = run.draw(f"request of {key['id']}")
+    status: int | None = 200
+    error_type = None
+    if tool.failed:
+        status, error_type = draw.choice(
+            ((503, "http_error"), (404, "http_error"), (None, "timeout"), (None, None))
+        )
+    retries = draw.randrange(1, 4) if tool.failed or draw.random() < 0.1 else 0
+    request = Request(
+        tool.at, "RAG", round(80 * draw.lognormvariate(0, 1)), status, retries, error_type
+    )
+    row: Row = {
+        "started_at": request.at,
+        "service": f"{request.service}-{run.seed}",
+        "endpoint_url": f"/api/rag/query?run={run.name}",
+        "method": "POST",
+        "success": request.status == 200,
+        "status_code": request.status,
+        "duration_ms": request.duration_ms,
+        "retry_count": request.retries,
+        "error_type": request.error_type,
+    }
+    run.requests.append(request)
+    pen.write(request.at, "traceability.endpoint_calls", key | row, after=after)
+    if request.status != 200:
+        run.failures.append(Failure(request.at, "endpoint_call", error_type or "unclassified"))
 
 
 def chat(run: Run) -> list[Write]:

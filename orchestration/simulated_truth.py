@@ -32,6 +32,7 @@ import msgspec
 from orchestration import simulated_staff as staff
 from orchestration.prices import PRICES, SEEDS
 from orchestration.simulate import midnight
+from orchestration.simulated_operations_truth import interval, operations
 from orchestration.simulated_runs import pattern_uuid
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from orchestration.simulated_staff import Agent, Model
     from orchestration.simulated_traffic import Traffic
 
-Z = Decimal("1.959964")  # of a 95 % interval
 MILLIONTH = Decimal("0.000001")
 
 
@@ -69,6 +69,7 @@ def truth(traffic: Traffic) -> dict[str, Any]:
         "trust_progression": progression,
         "trust_current": _trust_current(progression),
         "pattern_effectiveness": _pattern_effectiveness(traffic),
+        **operations(runs, _who),
         "deletion_requests": traffic.deletion_requests,
         "rows": _rows(traffic),
         "arrivals": _arrivals(traffic),
@@ -332,9 +333,9 @@ def _users_daily(runs: list[Run]) -> list[Row]:
 
 
 def _distributions(runs: list[Run], *, by_agent: bool) -> list[Row]:
-    """How long runs took, what they cost and how many tokens calls had, with their nearest ranks.
+    """How long runs and tools took, what runs cost and how many tokens calls had, with nearest ranks.
 
-    The simulated systems write no durations of calls.
+    The simulated systems write no durations of LLM calls.
     """
     book = PriceBook()
     groups: defaultdict[tuple[Any, ...], list[Decimal]] = defaultdict(list)
@@ -344,17 +345,27 @@ def _distributions(runs: list[Run], *, by_agent: bool) -> list[Row]:
         who = _who(run.agent, run.seed)
         agents[run.agent, run.seed] = who
         day, recorded = run.started_at.date(), who["model_recorded"]
-        measured: list[tuple[date, str | None, str | None, str, Any]] = [
-            (day, recorded, None, "run_ms", run.duration_ms),
-            (day, recorded, None, "run_cost_usd", _sum((*(u.cost for u in usages), run.fees))),
+        measured: list[tuple[date, str | None, str | None, str | None, str, Any]] = [
+            (day, recorded, None, None, "run_ms", run.duration_ms),
+            (
+                day,
+                recorded,
+                None,
+                None,
+                "run_cost_usd",
+                _sum((*(u.cost for u in usages), run.fees)),
+            ),
         ]
         for call in run.calls:
             tokens = _sum((call.input_tokens, call.output_tokens, call.total_tokens))
             name = call.model.name
-            measured.append((call.at.date(), name, call.payer, "llm_call_tokens", tokens))
-        for date_, model, payer, measure, value in measured:
+            measured.append((call.at.date(), name, None, call.payer, "llm_call_tokens", tokens))
+        for tool in run.tools:
+            took = tool.duration_ms
+            measured.append((tool.at.date(), None, tool.name, "agent", "tool_call_ms", took))
+        for date_, model, tool_name, payer, measure, value in measured:
             if value is not None:
-                of = (run.agent, run.seed, model) if by_agent else (run.agent.system,)
+                of = (run.agent, run.seed, model, tool_name) if by_agent else (run.agent.system,)
                 groups[date_, payer, measure, of].append(Decimal(value))
     rows = []
     for (day, payer, measure, of), values in groups.items():
@@ -367,8 +378,12 @@ def _distributions(runs: list[Run], *, by_agent: bool) -> list[Row]:
             "total": sum(values),
         }
         if by_agent:
-            agent, seed, model = of
-            who = agents[agent, seed] | {"workflow": agent.workflow, "model_recorded": model}
+            agent, seed, model, tool_name = of
+            who = agents[agent, seed] | {
+                "workflow": agent.workflow,
+                "model_recorded": model,
+                "tool_name": tool_name,
+            }
         else:
             who = {"source_system": of[0]} | {
                 f"p{percent}": values[-(-len(values) * percent // 100) - 1]
@@ -434,15 +449,6 @@ def _task_reliability(traffic: Traffic) -> list[Row]:
     return rows
 
 
-def _interval(successes: int, trials: int) -> tuple[Decimal, Decimal]:
-    """Wilson's 95 % interval of a rate."""
-    rate = Decimal(successes) / trials
-    middle = rate + Z**2 / (2 * trials)
-    reach = Z * ((rate * (1 - rate) + Z**2 / (4 * trials)) / trials).sqrt()
-    scale = 1 + Z**2 / trials
-    return max(Decimal(0), (middle - reach) / scale), min(Decimal(1), (middle + reach) / scale)
-
-
 def _trust_progression(traffic: Traffic) -> list[Row]:
     with (SEEDS / "trust_levels.csv").open() as file:
         levels = list(csv.DictReader(file))
@@ -456,12 +462,12 @@ def _trust_progression(traffic: Traffic) -> list[Row]:
     for (day, agent), verdicts in sorted(days.items(), key=lambda item: item[0][0]):
         judged = so_far[agent]
         judged += verdicts
-        low, high = _interval(sum(judged), len(judged))
+        low, high = interval(sum(judged), len(judged))
         reached = [
             int(level["level"])
             for level in levels
             if len(judged) >= int(level["min_decisions"])
-            and low >= Decimal(level["min_interval_low"])
+            and (low or 0) >= Decimal(level["min_interval_low"])
         ]
         row = {
             "as_of_date": day,
@@ -518,7 +524,7 @@ def _pattern_effectiveness(traffic: Traffic) -> list[Row]:
     rows = []
     for pattern, uses in _uses(traffic).items():
         verdicts = [run.verdict.success for run in uses if run.verdict]
-        low, high = _interval(sum(verdicts), len(verdicts)) if verdicts else (None, None)
+        low, high = interval(sum(verdicts), len(verdicts))
         row = {
             "pattern_id": str(pattern_uuid(traffic.seed, pattern)),
             "pattern": " → ".join(pattern.steps),

@@ -33,6 +33,8 @@ FUNCTIONS = (
     "cleanup_old_data",
     "find_similar_patterns",
     "get_trace_timeline",
+    "match_patterns",
+    "match_score",
     "record_error_pattern",
     "record_pattern_usage",
     "set_updated_at",
@@ -348,6 +350,54 @@ def test_similar_patterns_are_found_whatever_was_there_first(database: psycopg.C
         "(select prompt_embedding from traceability.success_patterns limit 1), -1, null)",
     )
     assert found == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "score"),
+    [
+        ("1, '{a,b}', '{B,A}', true, true, 1", "1.0000"),
+        ("0.9, '{a,b}', '{b,c,d,b}', true, false, 0.8", "0.7567"),
+        ("1, '{a,a}', '{a,b}', false, false, null", "0.6600"),
+        ("-1, '{}', '{}', null, null, 0", "0.1100"),
+        ("null, null, null, null, null, null", "0.1600"),
+        ("1.0000001, '{}', '{a}', true, true, 1", "0.8000"),
+    ],
+)
+def test_a_match_adds_up_its_five_parts(
+    database: psycopg.Connection, arguments: str, score: str
+) -> None:
+    """A score above one, one of nothing, or null: words said twice, no keywords, an unused pattern."""
+    assert str(value(database, f"select traceability.match_score({arguments})")) == score
+
+
+def test_patterns_are_advised_by_their_match_and_not_by_similarity(
+    database: psycopg.Connection,
+) -> None:
+    """A replay of the nearest pattern, though its intent, its words and its record speak against it."""
+    for name, angle, words, intent, counts in (
+        ("fits", 0.1, "{refund,late}", "debugging", (9, 1)),
+        ("near", 0.0, "{}", "testing", (1, 9)),
+        ("far", 1.5, "{refund,late}", "debugging", (9, 0)),
+        ("unused", 0.1, "{refund}", "debugging", (0, 0)),
+        ("retired", 0.0, "{refund,late}", "debugging", (9, 0)),
+    ):
+        run(
+            database,
+            "insert into traceability.success_patterns (pattern_hash, agent_sequence, keywords,"
+            " intent_classification, success_count, failure_count, is_active, prompt_embedding)"
+            f" values ('{name}', '{{a}}', '{words}', '{intent}', {counts[0]}, {counts[1]},"
+            f" {name != 'retired'}, (array[cos({angle}), sin({angle})]"
+            " || array_fill(0::float8, array[1534]))::vector)",
+        )
+    found = database.execute(
+        "select pattern_hash, advice, match_score from traceability.match_patterns("
+        "(array[1.0] || array_fill(0::numeric, array[1535]))::vector, '{late,refund}', 'debugging')"
+        " join traceability.success_patterns on id = pattern_id order by match_score desc"
+    ).fetchall()
+    assert [(name, advice, str(score)) for name, advice, score in found] == [
+        ("fits", "replay", "0.9380"),
+        ("unused", "suggest", "0.7980"),
+    ]
 
 
 def test_a_tree_of_traces_leaves_when_all_of_it_is_over(database: psycopg.Connection) -> None:

@@ -135,6 +135,16 @@ LIVES = {
             "set trace_id = 'trace_2'",
             "set trace_id = 'trace_1'; delete from raaf.raaf_tracing_traces where trace_id = 'trace_2'",
             "set kind = 'tool'",
+            "set kind = 'agent', status = 'error',"
+            ' execution_metadata = \'{"handoffs": [{"from_agent": "a", "to_agent": "b"}]}\'',
+            "insert into raaf.raaf_tracing_spans"
+            " (trace_id, span_id, name, kind, start_time, span_attributes) values"
+            " ('trace_1', 'span_3', 'b', 'handoff', '2020-03-07',"
+            ' \'{"handoff.from": "b", "handoff.to": "c"}\')',
+            "update raaf.raaf_tracing_spans set duration_ms = 9 where span_id = 'span_3'",
+            "update raaf.raaf_tracing_spans set start_time = '2020-03-09' where span_id = 'span_3'",
+            "delete from raaf.raaf_tracing_spans where span_id = 'span_3'",
+            "set kind = 'tool'",
         ),
     ),
     "observability.traces": Life(
@@ -156,6 +166,8 @@ LIVES = {
             " (trace_id, span_type, name, started_at, duration_ms, tokens, model)"
             f" values ('{TWO}', 'llm', 'answer', '2020-03-07', 6000,"
             """ '{"input_tokens": 3, "output_tokens": 1}', 'gpt-4.1-mini')""",
+            "insert into observability.spans (trace_id, span_type, name, started_at)"
+            f" values ('{TWO}', 'agent_tool_call', 'search', '2020-03-08')",
             "set workflow_id = 'billing'",
             'set metadata = metadata || \'{"loader": {}, "run_id": "run_2"}\'',
             'set metadata = metadata || \'{"run_id": "run_3"}\','
@@ -229,7 +241,14 @@ LIVES = {
             "insert into traceability.hook_executions"
             " (trace_id, hook_type, hook_name, execution_order, tool_name, started_at)"
             f" values ('{TWO}', 'PostToolUse', 'log', 1, 'Write', '2020-03-07')",
+            "insert into traceability.endpoint_calls"
+            " (trace_id, service, endpoint_url, method, success, started_at)"
+            f" values ('{TWO}', 'RAG', '/api', 'GET', false, '2020-03-08')",
             f"set parent_id = '{ONE}', root_id = '{ONE}'",
+            "set duration_ms = 9000",
+            "insert into traceability.agent_routing_decisions (trace_id, agent_selected,"
+            " confidence_score, routing_strategy, created_at, execution_started_at, execution_completed_at)"
+            f" values ('{TWO}', 'tester', 0.4, 'explicit', '2020-03-11', '{EVENT}', '{LATER}')",
             f"set parent_id = null, root_id = '{TWO}'",
             "set correlation_id = 'ffffffff-0000-4000-8000-000000000002'",
             f"set correlation_id = '{TWO}'",
@@ -252,7 +271,12 @@ LIVES = {
         {"id": TWO, "agent_selected": "tester", "created_at": NEXT_DAY},
         (
             "set agent_selected = 'reviewer'",
+            "insert into traceability.execution_traces"
+            " (id, correlation_id, root_id, parent_id, session_id, source, started_at)"
+            f" values ('{TWO}', '{TWO}', '{ONE}', '{ONE}', '{ONE}', 'api', '2020-03-05')",
+            "set confidence_score = 0.35, cache_hit = true",
             "set created_at = '2019-12-31'",
+            f"delete from traceability.execution_traces where id = '{TWO}'",
             f"set created_at = '{NEXT_DAY}'",
             "insert into traceability.execution_traces"
             " (id, correlation_id, root_id, session_id, source, started_at)"
@@ -282,6 +306,39 @@ LIVES = {
             f" values ('{TWO}', '{TWO}', '{TWO}', '{ONE}', 'api', '2020-03-05')",
             f"set trace_id = '{TWO}'",
             f"set trace_id = '{ONE}'; delete from traceability.execution_traces where id = '{TWO}'",
+        ),
+    ),
+    "traceability.endpoint_calls": Life(
+        f"id = '{TWO}'",
+        {"id": TWO, "started_at": NEXT_DAY, "success": False, "duration_ms": 6},
+        (
+            "set error_type = 'timeout'",
+            "set started_at = started_at + interval '1 day'",
+            "set started_at = started_at + interval '70 days'",
+            "set success = true, retry_count = 2",
+            "set success = false",
+            "insert into traceability.execution_traces"
+            " (id, correlation_id, root_id, session_id, source, started_at)"
+            f" values ('{TWO}', '{TWO}', '{TWO}', '{ONE}', 'api', '2020-03-05')",
+            f"set trace_id = '{TWO}'",
+            f"set trace_id = '{ONE}'; delete from traceability.execution_traces where id = '{TWO}'",
+        ),
+    ),
+    "traceability.error_patterns": Life(
+        f"id = '{TWO}'",
+        {
+            "id": TWO,
+            "error_type": "unclassified",
+            "severity": "low",
+            "error_count": 3,
+            "resolution_success_rate": 0.5,
+        },
+        (
+            f"insert into traceability.endpoint_calls"
+            " (trace_id, service, endpoint_url, method, success, started_at)"
+            f" values ('{ONE}', 'RAG', '/api', 'GET', false, '2020-03-08')",
+            "set severity = 'high', error_category = 'network'",
+            "set error_count = 5",
         ),
     ),
     "chat.agents": Life(
@@ -558,6 +615,7 @@ WITHOUT_EFFECT = {
     ("intermediate.int_models__recorded", "traceability.execution_traces"),
     ("intermediate.int_models__recorded", "seeds.agent_mapping"),
     ("intermediate.int_runs__daily_activity", "traceability.agent_routing_decisions"),
+    ("intermediate.int_errors__unioned", "traceability.agent_routing_decisions"),
     ("marts.span_costs", "agentic.conversation_history"),
     ("marts.span_costs", "chat.chat_messages_v2"),
 }

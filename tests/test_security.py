@@ -514,6 +514,11 @@ def test_a_view_of_totals_counts_what_its_tables_show(rows: psycopg.Connection) 
     ("query", "everyone", "people"),
     [
         (f"select pattern_id from traceability.find_similar_patterns('{HALF}')", 4, TENANT),
+        (
+            f"select pattern_id from traceability.match_patterns('{HALF}', '{{refund}}')",
+            4,
+            TENANT,
+        ),
         (f"select knowledge_id from agentic.find_similar_knowledge('{HALF}')", 4, TENANT),
         *(
             (f"select memory_id from chat.find_similar_memories('{person.id}', '{HALF}')", 1, {OWN})

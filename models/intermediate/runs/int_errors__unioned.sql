@@ -1,6 +1,21 @@
 -- One row per failure, of a run or of a step in it.
-with runs as (
-    select * from {{ ref("int_runs__unioned") }}
+{{ config(
+    materialized="incremental",
+    period="occurred_date",
+    indexes=[
+        {"columns": ["error_key"], "unique": true},
+        {"columns": ["occurred_date"]},
+        {"columns": ["run_id", "source_system"]},
+    ],
+) }}
+
+{{ dirtied_by([ref("agent_runs")], days_of_run_errors(this)) }}
+{{ dirtied_by(["observability.traces"], days_counted(this, "occurred_date", "trace_id")) }}
+{{ dirtied_by(["traceability.execution_traces"], days_of_steps()) }}
+{{ dirtied_by(["traceability.agent_routing_decisions"], "select null::date where false") }}
+
+with runs as not materialized (
+    select * from {{ ref("agent_runs") }}
 ),
 
 traces as (
@@ -9,10 +24,12 @@ traces as (
 
 spans as (
     select * from {{ ref("stg_observability__spans") }}
+    where {{ in_dirty("started_at") }}
 ),
 
 raaf_spans as (
     select * from {{ ref("stg_raaf__spans") }}
+    where {{ in_dirty("started_at") }}
 ),
 
 executions as (
@@ -21,57 +38,24 @@ executions as (
 
 execution_traces as (
     select * from {{ ref("stg_traceability__execution_traces") }}
+    where {{ in_dirty("started_at") }}
 ),
 
 hook_executions as (
     select * from {{ ref("stg_traceability__hook_executions") }}
+    where {{ in_dirty("started_at") }}
 ),
 
 endpoint_calls as (
     select * from {{ ref("stg_traceability__endpoint_calls") }}
-),
-
-run_errors as (
-    select
-        run_id as error_id,
-        source_system,
-        run_id,
-        'run' as step,
-        error_type,
-        coalesce(ended_at, started_at) as occurred_at
-    from runs
-    where status = 'failed'
-),
-
-observability_errors as (
-    select
-        spans.span_id::text as error_id,
-        'observability' as source_system,
-        traces.run_id,
-        spans.span_type as step,
-        spans.error_type,
-        spans.started_at as occurred_at
-    from spans
-    inner join traces on spans.trace_id = traces.trace_id
-    where spans.status = 'failed'
-),
-
-raaf_errors as (
-    select
-        span_id as error_id,
-        'raaf' as source_system,
-        trace_id as run_id,
-        kind as step,
-        error_type,
-        started_at as occurred_at
-    from raaf_spans
-    where status = 'failed'
+    where {{ in_dirty("started_at") }}
 ),
 
 failed_steps as (
     select
         trace_id as error_id,
         trace_id,
+        tenant_key,
         'execution' as step,
         error_type,
         started_at
@@ -81,6 +65,7 @@ failed_steps as (
     select
         hook_execution_id as error_id,
         trace_id,
+        tenant_key,
         'hook' as step,
         error_type,
         started_at
@@ -90,6 +75,7 @@ failed_steps as (
     select
         endpoint_call_id as error_id,
         trace_id,
+        tenant_key,
         'endpoint_call' as step,
         error_type,
         started_at
@@ -97,34 +83,68 @@ failed_steps as (
     where not is_success
 ),
 
-traceability_errors as (
+all_errors as (
+    select
+        run_id as error_id,
+        source_system,
+        run_id,
+        tenant_key,
+        'run' as step,
+        error_type,
+        started_at as occurred_at
+    from runs
+    where status = 'failed' and {{ in_dirty_days("run_date") }}
+    union all
+    select
+        spans.span_id::text as error_id,
+        'observability' as source_system,
+        traces.run_id,
+        spans.tenant_key,
+        spans.span_type as step,
+        spans.error_type,
+        spans.started_at as occurred_at
+    from spans
+    inner join traces on spans.trace_id = traces.trace_id
+    where spans.status = 'failed'
+    union all
+    select
+        span_id as error_id,
+        'raaf' as source_system,
+        trace_id as run_id,
+        tenant_key,
+        kind as step,
+        error_type,
+        started_at as occurred_at
+    from raaf_spans
+    where status = 'failed'
+    union all
     select
         failed_steps.error_id::text as error_id,
         'traceability' as source_system,
         executions.run_id,
+        failed_steps.tenant_key,
         failed_steps.step,
         failed_steps.error_type,
         failed_steps.started_at as occurred_at
     from failed_steps
     inner join executions on failed_steps.trace_id = executions.trace_id
     where executions.run_id is not null
-),
-
-all_errors as (
-    select * from run_errors
-    union all
-    select * from observability_errors
-    union all
-    select * from raaf_errors
-    union all
-    select * from traceability_errors
 )
 
 select
-    error_id,
-    source_system,
-    run_id,
-    step,
-    coalesce(error_type, 'unclassified') as error_type,
-    occurred_at
+    {{ surrogate_key(["all_errors.source_system", "all_errors.step", "all_errors.error_id"]) }}
+        as error_key,
+    all_errors.error_id,
+    all_errors.source_system,
+    all_errors.run_id,
+    all_errors.step,
+    coalesce(all_errors.error_type, 'unclassified') as error_type,
+    all_errors.occurred_at,
+    (all_errors.occurred_at at time zone 'UTC')::date as occurred_date,
+    all_errors.tenant_key,
+    runs.agent_key,
+    runs.agent_name,
+    runs.is_success as is_run_success
 from all_errors
+left join runs
+    on all_errors.run_id = runs.run_id and all_errors.source_system = runs.source_system

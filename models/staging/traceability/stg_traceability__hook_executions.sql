@@ -17,5 +17,12 @@ select
     quality_check_performed as has_quality_check,
     {{ json_number("quality_results", "quality_score") }} as quality_score,
     {{ json_number("quality_results", "violations_found") }} as violations_found,
-    {{ json_number("quality_results", "corrections_applied") }} as corrections_applied
+    {{ json_number("quality_results", "corrections_applied") }} as corrections_applied,
+    -- The answers by which a hook of a coding agent stops what it ran before.
+    coalesce(
+        output_data ->> 'decision' in ('block', 'deny')
+        or output_data #>> '{hookSpecificOutput,permissionDecision}' = 'deny'
+        or output_data ->> 'continue' = 'false',
+        false
+    ) as is_block
 from {{ source("traceability", "hook_executions") }}

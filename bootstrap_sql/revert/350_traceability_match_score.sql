@@ -1,0 +1,1 @@
+drop function traceability.match_score(double precision, text[], text[], boolean, boolean, numeric);

@@ -1,0 +1,1 @@
+drop function traceability.match_patterns(public.vector, text[], text, jsonb, int);
