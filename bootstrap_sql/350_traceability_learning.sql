@@ -31,8 +31,15 @@ return (
         ) as without_uuids
     ) as i
     cross join lateral (
+        -- Of a service's answer in JSON, what it names and says stays: keys, kinds and sentences.
+        select regexp_replace(regexp_replace(regexp_replace(
+            without_uuids, '(["''])([A-Za-z_]+)\1\s*:', '\2:', 'g'
+        ), '\m(code|type|status): ?(["''])([A-Za-z_]+)\2', '\1: \3', 'g'
+        ), '"(\S+ \S+ [^"]+)"|(?<!\w)''(\S+ \S+ [^'']+)''', '\1\2', 'g') as unwrapped
+    ) as w
+    cross join lateral (
         select regexp_replace(
-            without_uuids, '"[^"]*"|(?<!\w)''[^'']*''|`[^`]*`', '<value>', 'g'
+            unwrapped, '"[^"]*"|(?<!\w)''[^'']*''|`[^`]*`', '<value>', 'g'
         ) as without_values
     ) as v
     cross join lateral (
@@ -76,6 +83,7 @@ begin atomic
             and l.metadata ? 'learned'
         returning 1
     )
+
     select count(*) from forgotten;
 end;
 

@@ -11,5 +11,8 @@
     {%- for term in terms | reverse -%}
         {%- set fit.sql = t ~ " * (" ~ term ~ " + " ~ fit.sql ~ ")" -%}
     {%- endfor -%}
-    least(1, round({{ t }} * exp(-({{ x }}) ^ 2 - 1.26551223 + {{ fit.sql }}), 30))
+    case
+        when {{ z }} is not null
+            then least(1, round({{ t }} * exp(-(({{ x }}) ^ 2) - 1.26551223 + {{ fit.sql }}), 30))
+    end
 {%- endmacro %}

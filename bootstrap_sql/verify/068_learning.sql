@@ -1,6 +1,8 @@
 -- Raises where a table, a key or a right is missing.
 
-select month, runs_seen, learned_at from ops.learned_months where false;
+select month, runs_seen, learned_at
+from ops.learned_months
+where false;
 
 select learned_id, month, kind, occurrences, successes, failures, duration_ms, agents
 from ops.learned_counts

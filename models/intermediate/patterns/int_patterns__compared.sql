@@ -10,87 +10,14 @@
     ],
 ) }}
 
-{{ dirtied_by([ref("int_patterns__daily"), ref("int_runs__judged_daily")], months_of_days()) }}
-
-with patterns_daily as not materialized (
-    select * from {{ ref("int_patterns__daily") }}
+with used as not materialized (
+    select * from {{ ref("int_patterns__monthly") }}
+    where {{ in_dirty_days("run_month") }}
 ),
 
-judged_daily as not materialized (
-    select * from {{ ref("int_runs__judged_daily") }}
-),
-
-months as (
-    select
-        month_start::date as run_month,
-        (month_start + interval '1 month')::date as next_month
-    from (
-        select
-            min(run_date) as first_date,
-            max(run_date) as last_date
-        from patterns_daily
-    ) as history
-    cross join
-        generate_series(date_trunc('month', first_date::timestamp), last_date, '1 month') as month_start
-    where {{ in_dirty_days("month_start::date") }}
-),
-
-used_days as (
-    select
-        *,
-        date_trunc('month', run_date::timestamp)::date as run_month
-    from patterns_daily
-    where
-        run_date >= (select min(run_month) from months)
-        and run_date < (select max(next_month) from months)
-),
-
-judged_days as (
-    select
-        *,
-        date_trunc('month', run_date::timestamp)::date as run_month
-    from judged_daily
-    where
-        run_date >= (select min(run_month) from months)
-        and run_date < (select max(next_month) from months)
-),
-
-used as (
-    select
-        run_month,
-        pattern_id,
-        agent_domain_key,
-        domain,
-        task_id,
-        sum(uses)::bigint as uses,
-        sum(judged_uses)::bigint as judged_uses,
-        sum(successes)::bigint as use_successes,
-        sum(runs)::bigint as runs,
-        sum(run_successes)::bigint as successes,
-        sum(priced_runs)::bigint as priced_runs,
-        sum(cost_usd) as cost_usd,
-        sum(timed_runs)::bigint as timed_runs,
-        sum(duration_ms) as duration_ms
-    from used_days
-    inner join months using (run_month)
-    group by run_month, pattern_id, agent_domain_key, domain, task_id
-),
-
-judged as (
-    select
-        run_month,
-        agent_domain_key,
-        domain,
-        task_id,
-        sum(runs)::bigint as runs,
-        sum(successes)::bigint as successes,
-        sum(priced_runs)::bigint as priced_runs,
-        sum(cost_usd) as cost_usd,
-        sum(timed_runs)::bigint as timed_runs,
-        sum(duration_ms) as duration_ms
-    from judged_days
-    inner join months using (run_month)
-    group by run_month, agent_domain_key, domain, task_id
+judged as not materialized (
+    select * from {{ ref("int_runs__judged_monthly") }}
+    where {{ in_dirty_days("run_month") }}
 ),
 
 totals as (
@@ -100,7 +27,7 @@ totals as (
         used.agent_domain_key,
         sum(used.uses)::bigint as uses,
         sum(used.judged_uses)::bigint as judged_uses,
-        sum(used.use_successes)::bigint as successes,
+        sum(used.successes)::bigint as successes,
         sum(used.runs)::bigint as runs,
         -- Where most runs have a run of the same task to be compared with, only those are.
         sum(used.runs) filter (where used.runs < judged.runs) * 2 >= sum(used.runs) as is_by_task
@@ -110,6 +37,7 @@ totals as (
             used.run_month = judged.run_month
             and used.agent_domain_key = judged.agent_domain_key
             and used.task_id = judged.task_id
+            and used.task_id <> ''
     group by used.run_month, used.pattern_id, used.agent_domain_key
 ),
 
@@ -123,9 +51,9 @@ tasks as (
         judged.task_id,
         totals.is_by_task,
         coalesce(used.runs, 0) as runs,
-        coalesce(used.successes, 0) as successes,
+        coalesce(used.run_successes, 0) as successes,
         judged.runs - coalesce(used.runs, 0) as other_runs,
-        judged.successes - coalesce(used.successes, 0) as other_successes,
+        judged.successes - coalesce(used.run_successes, 0) as other_successes,
         coalesce(used.priced_runs, 0) as priced_runs,
         coalesce(used.cost_usd, 0) as cost_usd,
         judged.priced_runs - coalesce(used.priced_runs, 0) as other_priced_runs,
@@ -144,7 +72,7 @@ tasks as (
             totals.run_month = used.run_month
             and totals.pattern_id = used.pattern_id
             and totals.agent_domain_key = used.agent_domain_key
-            and judged.task_id is not distinct from used.task_id
+            and judged.task_id = used.task_id
     where totals.runs > 0 and (not coalesce(totals.is_by_task, false) or used.runs < judged.runs)
 ),
 
@@ -156,7 +84,7 @@ task_totals as (
         sum(runs) as runs,
         sum(successes) as successes
     from judged
-    where task_id is not null
+    where task_id <> ''
     group by run_month, domain, task_id
 ),
 
@@ -167,9 +95,9 @@ used_task_totals as (
         domain,
         task_id,
         sum(runs) as runs,
-        sum(successes) as successes
+        sum(run_successes) as successes
     from used
-    where task_id is not null
+    where task_id <> ''
     group by run_month, pattern_id, domain, task_id
 ),
 

@@ -99,8 +99,8 @@ priors as (
         rate,
         least(1, greatest(0, coalesce(
             {{ ratio(
-                "squared_successes / trials - rate ^ 2 - rate * (1 - rate) * (patterns - 1) / trials",
-                "rate * (1 - rate) * (1 - squared_trials / trials ^ 2 - (patterns - 1) / trials)"
+                "(squared_successes / trials - rate ^ 2 - rate * (1 - rate) * (patterns - 1) / trials)",
+                "(rate * (1 - rate) * (1 - squared_trials / trials ^ 2 - (patterns - 1) / trials))"
             ) }},
             0
         ))) as difference
@@ -181,7 +181,7 @@ select
     {{ wilson_bound("judged.successes", "judged.judged_uses", "low") }} as interval_low,
     {{ wilson_bound("judged.successes", "judged.judged_uses", "high") }} as interval_high,
     {{ ratio(
-        "priors.difference * judged.successes + (1 - priors.difference) * priors.rate",
+        "(priors.difference * judged.successes + (1 - priors.difference) * priors.rate)",
         "(priors.difference * judged.judged_uses + 1 - priors.difference)"
     ) }} as shrunken_rate,
     coalesce(judged.compared_runs, 0) as compared_runs,
