@@ -1,4 +1,4 @@
--- One row per month, pattern, and agent in a domain: its runs with the pattern against its runs without.
+-- One row per month and pattern: its runs against comparable runs without it.
 {{ config(
     materialized="incremental",
     period="run_month",
@@ -9,6 +9,8 @@
         {"columns": ["pattern_id"]},
     ],
 ) }}
+{%- set counts = ["runs", "run_successes", "priced_runs", "cost_usd", "timed_runs", "duration_ms"] %}
+{%- set rounds = 3 %}
 
 with used as not materialized (
     select * from {{ ref("int_patterns__monthly") }}
@@ -16,202 +18,221 @@ with used as not materialized (
 ),
 
 judged as not materialized (
-    select * from {{ ref("int_runs__judged_monthly") }}
+    select
+        *,
+        successes as run_successes
+    from {{ ref("int_runs__judged_monthly") }}
     where {{ in_dirty_days("run_month") }}
 ),
 
 totals as (
     select
+        run_month,
+        pattern_id,
+        sum(uses)::bigint as uses,
+        sum(judged_uses)::bigint as judged_uses,
+        sum(successes)::bigint as successes
+    from used
+    group by run_month, pattern_id
+),
+
+-- An agent's runs of a task, with the pattern and without. Runs without a task are of one unknown task.
+own_tasks as (
+    select
         used.run_month,
         used.pattern_id,
         used.agent_domain_key,
-        sum(used.uses)::bigint as uses,
-        sum(used.judged_uses)::bigint as judged_uses,
-        sum(used.successes)::bigint as successes,
-        sum(used.runs)::bigint as runs,
-        -- Where most runs have a run of the same task to be compared with, only those are.
-        sum(used.runs) filter (where used.runs < judged.runs) * 2 >= sum(used.runs) as is_by_task
+        used.domain,
+        used.task_id,
+        {% for count in counts %}
+        used.{{ count }},
+        judged.{{ count }} - used.{{ count }} as other_{{ count }},
+        {% endfor %}
+        coalesce(
+            sum(used.runs) filter (where used.runs < judged.runs) over by_agent * 2
+            >= sum(used.runs) over by_agent,
+            false
+        ) as is_repeated
     from used
-    left join judged
+    inner join judged
         on
             used.run_month = judged.run_month
             and used.agent_domain_key = judged.agent_domain_key
             and used.task_id = judged.task_id
-            and used.task_id <> ''
-    group by used.run_month, used.pattern_id, used.agent_domain_key
+    where used.runs > 0
+    window by_agent as (
+        partition by used.run_month, used.pattern_id, used.agent_domain_key
+    )
 ),
 
--- Everything the agent was judged for in the month, by task, with and without the pattern.
-tasks as (
-    select
-        totals.run_month,
-        totals.pattern_id,
-        totals.agent_domain_key,
-        judged.domain,
-        judged.task_id,
-        totals.is_by_task,
-        coalesce(used.runs, 0) as runs,
-        coalesce(used.run_successes, 0) as successes,
-        judged.runs - coalesce(used.runs, 0) as other_runs,
-        judged.successes - coalesce(used.run_successes, 0) as other_successes,
-        coalesce(used.priced_runs, 0) as priced_runs,
-        coalesce(used.cost_usd, 0) as cost_usd,
-        judged.priced_runs - coalesce(used.priced_runs, 0) as other_priced_runs,
-        judged.cost_usd - coalesce(used.cost_usd, 0) as other_cost_usd,
-        coalesce(used.timed_runs, 0) as timed_runs,
-        coalesce(used.duration_ms, 0) as duration_ms,
-        judged.timed_runs - coalesce(used.timed_runs, 0) as other_timed_runs,
-        judged.duration_ms - coalesce(used.duration_ms, 0) as other_duration_ms
-    from totals
-    inner join judged
-        on
-            totals.run_month = judged.run_month
-            and totals.agent_domain_key = judged.agent_domain_key
-    left join used
-        on
-            totals.run_month = used.run_month
-            and totals.pattern_id = used.pattern_id
-            and totals.agent_domain_key = used.agent_domain_key
-            and judged.task_id = used.task_id
-    where totals.runs > 0 and (not coalesce(totals.is_by_task, false) or used.runs < judged.runs)
-),
-
-task_totals as (
-    select
-        run_month,
-        domain,
-        task_id,
-        sum(runs) as runs,
-        sum(successes) as successes
-    from judged
-    where task_id <> ''
-    group by run_month, domain, task_id
-),
-
-used_task_totals as (
-    select
-        run_month,
-        pattern_id,
-        domain,
-        task_id,
-        sum(runs) as runs,
-        sum(run_successes) as successes
-    from used
-    where task_id <> ''
-    group by run_month, pattern_id, domain, task_id
-),
-
--- How hard a task is say other agents' runs without the pattern: neither this agent's luck nor what
--- the pattern does is taken for the task's.
-rated_tasks as (
-    select
-        tasks.*,
-        (
-            task_totals.successes - tasks.other_successes - coalesce(used_task_totals.successes, 0)
-        ) / nullif(
-            task_totals.runs - tasks.other_runs - coalesce(used_task_totals.runs, 0), 0
-        ) as others_rate
-    from tasks
-    left join task_totals
-        on
-            not coalesce(tasks.is_by_task, false)
-            and tasks.run_month = task_totals.run_month
-            and tasks.domain is not distinct from task_totals.domain
-            and tasks.task_id = task_totals.task_id
-    left join used_task_totals
-        on
-            not coalesce(tasks.is_by_task, false)
-            and tasks.run_month = used_task_totals.run_month
-            and tasks.pattern_id = used_task_totals.pattern_id
-            and tasks.domain is not distinct from used_task_totals.domain
-            and tasks.task_id = used_task_totals.task_id
-),
-
-banded_tasks as (
+-- Agents who hardly ever do a task twice are compared with each other, on the tasks of any of them.
+single_runs as (
     select
         *,
-        -- Fifths of the tasks from hard to easy; those that nobody else did are one of their own.
-        case
-            when is_by_task then task_id
-            when others_rate is not null
-                then (5 * (rank() over by_difficulty - 1) / count(*) over all_tasks)::text
-        end as stratum
-    from rated_tasks
-    window
-        all_tasks as (
-            partition by run_month, pattern_id, agent_domain_key, others_rate is null
-        ),
-        by_difficulty as (
-            partition by run_month, pattern_id, agent_domain_key, others_rate is null
-            order by others_rate
-        )
+        dense_rank() over (order by run_month, pattern_id, domain) as group_number
+    from own_tasks
+    where not is_repeated
 ),
 
-strata as (
+single_agents as (
     select
+        group_number,
         run_month,
         pattern_id,
         agent_domain_key,
-        is_by_task,
-        sum(runs) as n1,
-        sum(successes) as s1,
-        sum(other_runs) as n0,
-        sum(other_successes) as s0,
-        sum(priced_runs) as priced1,
-        sum(cost_usd) as cost1,
-        sum(other_priced_runs) as priced0,
-        sum(other_cost_usd) as cost0,
-        sum(timed_runs) as timed1,
-        sum(duration_ms) as ms1,
-        sum(other_timed_runs) as timed0,
-        sum(other_duration_ms) as ms0
-    from banded_tasks
-    group by run_month, pattern_id, agent_domain_key, is_by_task, stratum
-    having sum(runs) > 0 and sum(other_runs) > 0
+        row_number() over (order by group_number, agent_domain_key) as agent_number
+    from single_runs
+    group by group_number, run_month, pattern_id, agent_domain_key
 ),
 
-weighted as (
+single_tasks as (
+    select
+        group_number,
+        task_id,
+        row_number() over (order by group_number, task_id) as task_number
+    from single_runs
+    where task_id <> ''
+    group by group_number, task_id
+),
+
+shared_tasks as (
+    select
+        single_agents.group_number,
+        single_agents.agent_number,
+        single_tasks.task_number,
+        single_agents.run_month,
+        single_agents.pattern_id,
+        judged.runs as all_runs,
+        {% for count in counts %}
+        coalesce(used.{{ count }}, 0) as {{ count }},
+        judged.{{ count }} - coalesce(used.{{ count }}, 0) as other_{{ count }},
+        {% endfor %}
+        sum(used.runs) over by_task as task_used_runs,
+        sum(judged.runs) over by_task as task_runs,
+        sum(judged.run_successes) over by_task as task_successes
+    from single_agents
+    inner join judged
+        on
+            single_agents.run_month = judged.run_month
+            and single_agents.agent_domain_key = judged.agent_domain_key
+    inner join single_tasks
+        on
+            single_agents.group_number = single_tasks.group_number
+            and judged.task_id = single_tasks.task_id
+    left join used
+        on
+            single_agents.run_month = used.run_month
+            and single_agents.pattern_id = used.pattern_id
+            and single_agents.agent_domain_key = used.agent_domain_key
+            and judged.task_id = used.task_id
+    window by_task as (partition by single_tasks.task_number)
+),
+
+-- The share of runs with the pattern that an agent and a task let expect: their means are taken out in
+-- turn. A run weighs by what it departs from that, so that neither good agents nor easy tasks count.
+-- In billionths, as whole numbers are added up fast.
+shares_0 as (
     select
         *,
-        round(n1 * n0 / (n1 + n0), 12) as weight,
-        round(priced1 * priced0 / nullif(priced1 + priced0, 0), 12) as priced_weight,
-        round(timed1 * timed0 / nullif(timed1 + timed0, 0), 12) as timed_weight
-    from strata
+        -- How far outcomes vary within tasks, each by as many runs as are its own.
+        round(
+            sum(all_runs * task_successes * (task_runs - task_successes) / task_runs ^ 2) over by_group
+            / sum(all_runs * (task_runs - 1) / task_runs) over by_group,
+            12
+        ) as variance,
+        0::bigint as share
+    from shared_tasks
+    where task_used_runs > 0 and task_used_runs < task_runs
+    window by_group as (partition by group_number)
 ),
 
--- Mantel and Haenszel's weights: a stratum counts by how well it compares, and single runs do no harm.
+{% for step in range(1, rounds + 1) -%}
+{%- for unit in ("agent", "task") -%}
+{%- set before = "shares_" ~ (step - 1) if loop.first else "agent_shares_" ~ step -%}
+{{ "agent_" if loop.first }}shares_{{ step }} as (
+    select
+        group_number,
+        agent_number,
+        task_number,
+        run_month,
+        pattern_id,
+        variance,
+        all_runs,
+        {% for count in counts %}
+        {{ count }},
+        other_{{ count }},
+        {% endfor %}
+        share + (
+            sum(runs * 1000000000 - all_runs * share) over by_{{ unit }}
+            / sum(all_runs) over by_{{ unit }}
+        )::bigint as share
+    from {{ before }}
+    window by_{{ unit }} as (partition by {{ unit }}_number)
+),
+
+{% endfor -%}
+{% endfor -%}
+cells as (
+    select
+        run_month,
+        pattern_id,
+        task_id <> '' as is_by_task,
+        {% for count in counts %}
+        {{ count }},
+        other_{{ count }},
+        {% endfor %}
+        runs::numeric / (runs + other_runs) as share,
+        (run_successes + other_run_successes)::numeric
+        * (
+            runs + other_runs
+            - run_successes - other_run_successes
+        ) / ((runs + other_runs) * (runs + other_runs - 1))
+            as variance
+    from own_tasks
+    where is_repeated and other_runs > 0
+    union all
+    select
+        run_month,
+        pattern_id,
+        true as is_by_task,
+        {% for count in counts %}
+        {{ count }},
+        other_{{ count }},
+        {% endfor %}
+        share / 1000000000.0 as share,
+        variance
+    from shares_{{ rounds }}
+),
+
+-- In a stratum of one agent and task these are Mantel and Haenszel's weights.
 comparisons as (
     select
         run_month,
         pattern_id,
-        agent_domain_key,
-        sum(n1)::bigint as compared_runs,
-        sum(n1) filter (where is_by_task)::bigint as compared_by_task,
-        sum(weight) as weight,
-        sum(round(weight * s1 / n1, 12)) as weighted_rate,
-        sum(round(weight * s0 / n0, 12)) as weighted_other_rate,
-        sum(round(weight * weight / n1, 12)) as spread,
-        sum(round(weight * weight / n0, 12)) as other_spread,
-        sum(round(
-            n1 * n0 * (s1 + s0) * (n1 + n0 - s1 - s0) / ((n1 + n0) ^ 2 * (n1 + n0 - 1)), 12
-        )) as null_variance,
-        sum(priced_weight) filter (where priced_weight > 0) as priced_weight,
-        sum(round(priced_weight * (cost0 / nullif(priced0, 0) - cost1 / nullif(priced1, 0)), 12))
-            as weighted_usd_saved,
-        sum(timed_weight) filter (where timed_weight > 0) as timed_weight,
-        sum(round(timed_weight * (ms0 / nullif(timed0, 0) - ms1 / nullif(timed1, 0)), 12))
-            as weighted_ms_saved
-    from weighted
-    group by run_month, pattern_id, agent_domain_key
+        sum(runs)::bigint as compared_runs,
+        coalesce(sum(runs) filter (where is_by_task), 0)::bigint as compared_by_task,
+        sum(round(runs * (1 - share), 12)) as weight,
+        sum(round(run_successes * (1 - share), 12)) as weighted_rate,
+        sum(round(other_run_successes * share, 12)) as weighted_other_rate,
+        sum(round(runs * (1 - share) ^ 2, 12)) as spread,
+        sum(round(other_runs * share ^ 2, 12)) as other_spread,
+        sum(round(runs * (1 - share) * variance, 12)) as null_variance,
+        {% for measure, known in (("cost_usd", "priced"), ("duration_ms", "timed")) %}
+        case
+            when bool_and({{ known }}_runs = runs and other_{{ known }}_runs = other_runs)
+                then sum(round(other_{{ measure }} * share - {{ measure }} * (1 - share), 12))
+        end as weighted_{{ measure }}_saved{{ "," if not loop.last }}
+        {% endfor %}
+    from cells
+    group by run_month, pattern_id
+    having sum(round(runs * (1 - share), 12)) > 0
 )
 
 select
-    {{ surrogate_key([
-        "totals.run_month - date '2000-01-01'", "totals.pattern_id", "totals.agent_domain_key"
-    ]) }} as patterns_compared_key,
+    {{ surrogate_key(["totals.run_month - date '2000-01-01'", "totals.pattern_id"]) }}
+        as patterns_compared_key,
     totals.run_month,
     totals.pattern_id,
-    totals.agent_domain_key,
     totals.uses,
     totals.judged_uses,
     totals.successes,
@@ -223,13 +244,12 @@ select
     comparisons.spread,
     comparisons.other_spread,
     comparisons.null_variance,
-    comparisons.priced_weight,
-    comparisons.weighted_usd_saved,
-    comparisons.timed_weight,
-    comparisons.weighted_ms_saved
+    case when comparisons.weighted_cost_usd_saved is not null then comparisons.weight end
+        as priced_weight,
+    comparisons.weighted_cost_usd_saved as weighted_usd_saved,
+    case when comparisons.weighted_duration_ms_saved is not null then comparisons.weight end
+        as timed_weight,
+    comparisons.weighted_duration_ms_saved as weighted_ms_saved
 from totals
 left join comparisons
-    on
-        totals.run_month = comparisons.run_month
-        and totals.pattern_id = comparisons.pattern_id
-        and totals.agent_domain_key is not distinct from comparisons.agent_domain_key
+    on totals.run_month = comparisons.run_month and totals.pattern_id = comparisons.pattern_id
