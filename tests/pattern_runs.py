@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psycopg
+
+if TYPE_CHECKING:
+    import psycopg
 
 MONTHS = ("2026-01-01", "2026-02-01", "2026-03-01")
 EFFECTS = (0.0, 0.0, 0.0, 0.1, -0.1, 0.2)
@@ -86,7 +88,9 @@ def write_patterns(connection: psycopg.Connection, drawn: Patterns) -> None:
     """Write them in place of what the models have computed so far."""
     nothing = ", 0, 0, 0, 0"
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute("truncate intermediate.int_patterns__monthly, intermediate.int_runs__judged_monthly")
+        cursor.execute(
+            "truncate intermediate.int_patterns__monthly, intermediate.int_runs__judged_monthly"
+        )
         cursor.execute("delete from traceability.success_patterns")
         cursor.execute("delete from ops.pruned_patterns")
         cursor.executemany(
