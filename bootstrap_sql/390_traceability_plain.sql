@@ -94,3 +94,61 @@ for each row execute function traceability.set_updated_at();
 
 create trigger trg_endpoint_calls_updated_at before update on traceability.endpoint_calls
 for each row execute function traceability.set_updated_at();
+
+-- In its owner's name: whoever may delete a pattern may not write tombstones of his own.
+create function traceability.bury_pattern() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    insert into ops.pruned_patterns as known (
+        pattern_id, tenant_id, pattern, domain, is_learned, uses, judged_uses, successes, reason
+    )
+    select
+        old.id,
+        old.tenant_id,
+        case when old.pattern_hash like 'learned:%' then '… ' else '' end
+        || array_to_string(
+            case when cardinality(old.tool_sequence) > 0 then old.tool_sequence else old.agent_sequence end,
+            ' → '
+        )
+        || case when old.pattern_hash like 'learned:%' then ' …' else '' end,
+        old.domain,
+        old.pattern_hash like 'learned:%',
+        greatest(counts.uses, old.total_usage_count),
+        case
+            when counts.judged_uses > old.total_usage_count then counts.judged_uses
+            else old.total_usage_count
+        end,
+        case
+            when counts.judged_uses > old.total_usage_count then counts.successes
+            else old.success_count
+        end,
+        coalesce(nullif(current_setting('agentbooks.prune_reason', true), ''), 'deleted')
+    from (
+        select
+            count(*) as uses,
+            count(l.success) as judged_uses,
+            count(*) filter (where l.success) as successes
+        from traceability.pattern_usage_log as l
+        where l.pattern_id = old.id
+    ) as counts
+    on conflict (pattern_id) do update
+    set
+        uses = known.uses + excluded.uses,
+        judged_uses = known.judged_uses + excluded.judged_uses,
+        successes = known.successes + excluded.successes,
+        reason = excluded.reason,
+        pruned_at = excluded.pruned_at;
+    return old;
+end
+$function$;
+
+comment on function traceability.bury_pattern() is
+'Trigger: before a pattern is deleted, and its uses with it, writes its tombstone.';
+
+revoke all on function traceability.bury_pattern() from public;
+
+create trigger success_patterns_buried before delete on traceability.success_patterns
+for each row execute function traceability.bury_pattern();

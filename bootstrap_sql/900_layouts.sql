@@ -100,6 +100,9 @@ values
     ('ops.built_views', 'local'),
     ('ops.budgets', 'local'),
     ('ops.forecasts', 'local'),
+    ('ops.learned_months', 'local'),
+    ('ops.learned_counts', 'local'),
+    ('ops.pruned_patterns', 'local'),
     ('ops.loaded_runs', 'local'),
     ('ops.rejected_records', 'local'),
     ('ops.table_layouts', 'local');

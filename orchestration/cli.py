@@ -276,6 +276,16 @@ def forecast(
         ) from error
 
 
+@app.command()
+def learn() -> None:
+    """Learn patterns, chains of agents and kinds of errors from runs that are new since the last time."""
+    from orchestration import database
+    from orchestration import learn as learning
+
+    with database.connect(autocommit=True) as connection:
+        typer.echo(learning.learn(connection).sentence())
+
+
 @prices.command("refresh")
 def prices_refresh(
     known_from: Annotated[

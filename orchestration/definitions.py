@@ -8,11 +8,13 @@ from orchestration.defs.load.assets import load_agent_runs
 from orchestration.defs.marts.assets import dbt_cli, marts
 from orchestration.defs.marts.schedules import refresh, refresh_hourly
 from orchestration.defs.partitions.assets import month_partitions, no_row_without_a_month
+from orchestration.defs.patterns.assets import learned_counts
+from orchestration.defs.patterns.schedules import learn, learn_daily
 
 defs = dg.Definitions(
-    assets=[month_partitions, load_agent_runs, marts, forecasts],
+    assets=[month_partitions, load_agent_runs, marts, forecasts, learned_counts],
     asset_checks=[no_row_without_a_month],
-    jobs=[refresh, forecast],
-    schedules=[refresh_hourly, forecast_daily],
+    jobs=[refresh, forecast, learn],
+    schedules=[refresh_hourly, forecast_daily, learn_daily],
     resources={"dbt": dbt_cli},
 )

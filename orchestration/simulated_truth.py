@@ -542,17 +542,19 @@ def _pattern_effectiveness(traffic: Traffic) -> list[Row]:
 
 
 def _uplift(pattern: staff.Pattern, runs: list[Run]) -> float | None:
-    """How much better each agent did with the pattern than without, weighted by its uses."""
-    verdicts: defaultdict[tuple[Agent, bool], list[bool]] = defaultdict(list)
+    """How much better each agent did in a month with the pattern than without, by Mantel and Haenszel."""
+    verdicts: defaultdict[tuple[Agent, date, bool], list[bool]] = defaultdict(list)
     for run in runs:
         if run.agent.pattern == pattern and run.verdict:
-            verdicts[run.agent, run.uses_pattern].append(run.verdict.success)
-    compared, gained = 0, Fraction(0)
-    for agent in {agent for agent, _ in verdicts}:
-        used, others = verdicts[agent, True], verdicts[agent, False]
+            month = _month_of(run.started_at.date())
+            verdicts[run.agent, month, run.uses_pattern].append(run.verdict.success)
+    compared = gained = Fraction(0)
+    for agent, month in {(agent, month) for agent, month, _ in verdicts}:
+        used, others = verdicts[agent, month, True], verdicts[agent, month, False]
         if used and others:
-            compared += len(used)
-            gained += sum(used) - Fraction(sum(others) * len(used), len(others))
+            runs_in_all = len(used) + len(others)
+            compared += Fraction(len(used) * len(others), runs_in_all)
+            gained += Fraction(sum(used) * len(others) - sum(others) * len(used), runs_in_all)
     return float(gained / compared) if compared else None
 
 

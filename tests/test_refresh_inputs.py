@@ -592,6 +592,21 @@ LIVES = {
         },
         ("set yhat_usd = 2.5", "set forecast_date = '2020-03-02'", "set as_of_date = '2020-02-29'"),
     ),
+    "ops.pruned_patterns": Life(
+        f"pattern_id = '{TWO}'",
+        {
+            "pattern_id": TWO,
+            "tenant_id": "default",
+            "pattern": "a → b",
+            "domain": "backend",
+            "is_learned": False,
+            "uses": 3,
+            "judged_uses": 2,
+            "successes": 1,
+            "reason": "deleted",
+        },
+        ("set uses = 4", "set successes = 2, domain = null"),
+    ),
     "ops.as_of": Life(
         "true",
         None,

@@ -125,6 +125,9 @@ OPS = {
     "ops.built_views": {"refresher": "siu"},
     "ops.budgets": {"service_role": "siud", "refresher": "s"},
     "ops.forecasts": {"refresher": "si"},
+    "ops.learned_months": {"loader": "siu"},
+    "ops.learned_counts": {"loader": "sid"},
+    "ops.pruned_patterns": {"loader": "s", "refresher": "s", "retention": "s"},
     "ops.table_layouts": {},
     "ops.distribution_violations": {},
 }
@@ -139,6 +142,8 @@ DEFINERS = {
     "ops.mark_departed_rows": set(),
     "observability.cleanup_old_traces": {"agentbooks_retention", "service_role"},
     "traceability.cleanup_old_data": {"agentbooks_retention", "service_role"},
+    "traceability.forget_learned_uses": {"agentbooks_loader"},
+    "traceability.bury_pattern": set(),
     "chat.keep_message_version": set(),
     "chat.fill_version_session": set(),
     "chat.drop_message_versions": set(),

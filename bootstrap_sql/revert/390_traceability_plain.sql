@@ -1,3 +1,5 @@
+drop trigger success_patterns_buried on traceability.success_patterns;
+drop function traceability.bury_pattern();
 drop trigger trg_endpoint_calls_updated_at on traceability.endpoint_calls;
 drop trigger trg_hook_executions_updated_at on traceability.hook_executions;
 drop trigger trg_agent_routing_decisions_updated_at on traceability.agent_routing_decisions;

@@ -19,3 +19,6 @@ where
     c.relnamespace = 'traceability'::regnamespace
     and not c.relispartition
     and t.tgname = 'trg_' || c.relname || '_updated_at';
+
+select 1 / count(*) from pg_trigger
+where tgrelid = 'traceability.success_patterns'::regclass and tgname = 'success_patterns_buried';

@@ -1,13 +1,20 @@
 {# Gives an existing table the columns that its model has now, in place; returns whether any differed. #}
 {% macro reshape_table(table, model_sql) %}
-    {% set wanted = {} %}
-    {% for column in get_column_schema_from_query(model_sql) %}
-        {% do wanted.update({column.name: column.data_type}) %}
+    {# Not dbt's get_column_schema_from_query, which calls a bigint LONGINTEGER. #}
+    {% do run_query("drop table if exists pg_temp.wanted_columns") %}
+    {% do run_query("create temp table wanted_columns as select * from (" ~ model_sql ~ ") as m limit 0") %}
+    {% set shapes = [] %}
+    {% for relation in ("pg_temp.wanted_columns", table) %}
+        {% set columns = {} %}
+        {% for row in run_query(
+            "select attname, format_type(atttypid, atttypmod) from pg_attribute where attrelid = '" ~ relation
+            ~ "'::regclass and attnum > 0 and not attisdropped order by attnum"
+        ).rows %}
+            {% do columns.update({row[0]: row[1]}) %}
+        {% endfor %}
+        {% do shapes.append(columns) %}
     {% endfor %}
-    {% set found = {} %}
-    {% for column in get_column_schema_from_query("select * from " ~ table) %}
-        {% do found.update({column.name: column.data_type}) %}
-    {% endfor %}
+    {% set wanted, found = shapes %}
     {% set steps = [] %}
     {% for name, data_type in found.items() if wanted.get(name) != data_type %}
         {% do steps.append("drop column " ~ adapter.quote(name)) %}

@@ -14,10 +14,7 @@
 {{ dirtied_by([ref("agent_runs")], days_of_pattern_uses(this)) }}
 
 with pattern_uses as (
-    select
-        *,
-        case when trace_id is null then 'observability' else 'traceability' end as source_system
-    from {{ ref("stg_traceability__pattern_usage_log") }}
+    select * from {{ ref("stg_traceability__pattern_usage_log") }}
     where {{ in_dirty("used_at") }}
 ),
 
@@ -36,7 +33,12 @@ select
     pattern_uses.source_system,
     pattern_uses.run_id,
     runs.agent_domain_key,
-    runs.is_success as is_run_success,
+    runs.domain,
+    runs.task_id,
+    -- A run without a day has no month in which it could be compared.
+    case when runs.run_date is not null then runs.is_success end as is_run_success,
+    runs.cost_usd,
+    runs.duration_ms,
     pattern_uses.used_at,
     (pattern_uses.used_at at time zone 'UTC')::date as used_date,
     coalesce(runs.run_date, (pattern_uses.used_at at time zone 'UTC')::date) as run_date,

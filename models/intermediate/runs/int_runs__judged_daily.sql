@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="run_date",
-    publishes="agent_domain_key as key",
+    publishes="agent_domain_key as key, run_date as day",
     indexes=[
         {"columns": ["judged_daily_key"], "unique": true},
         {"columns": ["run_date"]},
@@ -26,7 +26,11 @@ counted as (
         model_recorded,
         task_id,
         count(*) as runs,
-        count(*) filter (where is_success) as successes
+        count(*) filter (where is_success) as successes,
+        count(cost_usd) as priced_runs,
+        coalesce(sum(trim_scale(cost_usd)), 0) as cost_usd,
+        count(duration_ms) as timed_runs,
+        coalesce(sum(trim_scale(duration_ms)), 0) as duration_ms
     from runs
     group by
         run_date,

@@ -7,10 +7,16 @@ select
     intent_classification as intent,
     agent_sequence,
     tool_sequence,
-    array_to_string(
+    -- A learned sequence may stand anywhere in a run, one that was recorded is the whole of it.
+    case when pattern_hash like 'learned:%' then '… ' else '' end
+    || array_to_string(
         case when cardinality(tool_sequence) > 0 then tool_sequence else agent_sequence end,
         ' → '
-    ) as pattern,
+    )
+    || case when pattern_hash like 'learned:%' then ' …' else '' end as pattern,
+    pattern_hash like 'learned:%' as is_learned,
+    success_count,
+    failure_count,
     is_active,
     created_at
 from {{ source("traceability", "success_patterns") }}

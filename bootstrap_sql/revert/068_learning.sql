@@ -1,0 +1,3 @@
+drop table ops.pruned_patterns;
+drop table ops.learned_counts;
+drop table ops.learned_months;
