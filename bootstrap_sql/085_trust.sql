@@ -339,11 +339,14 @@ immutable
 parallel safe
 as $function$
 begin
-    if cardinality(outcomes) is distinct from counts.decisions + counts.critical_failures then
-        raise exception
-            'trust: the decisions of % are counted, but not in which order they came; restore the raw rows of '
-            'that day, or replay from a checkpoint after it', counts.day
-            using errcode = 'object_not_in_prerequisite_state';
+    if outcomes is null then
+        if known is null then
+            raise exception
+                'trust: the decisions of % are counted, but not in which order they came, and no checkpoint knows '
+                'what they led to; restore the raw rows of that day', counts.day
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        return known;
     end if;
     if state is null then
         state := known;
@@ -373,7 +376,8 @@ $function$;
 comment on function
 ops.trust_add_day(ops.trust_state, ops.trust_state, ops.trust_policy, ops.trust_day, smallint[], timestamptz[]) is
 'Adds a day to the state of an agent in a domain; begins with what is known, or with nothing. Outcomes are 1 '
-'(approved), 0 (not) and -1 (critical failure), in order.';
+'(approved), 0 (not) and -1 (critical failure), in order; null where the order is gone, and what is known then is '
+'the checkpoint after that day.';
 
 create aggregate ops.trust_fold(
     known ops.trust_state,
@@ -392,8 +396,68 @@ ops.trust_fold(ops.trust_state, ops.trust_policy, ops.trust_day, smallint[], tim
 'State of an agent in a domain after each day, as a window in the order of days: `known` is the state before '
 'the first of them, null for none.';
 
-create function ops.trust_state_before(folded text, of_agent_domain_key text, before date)
-returns ops.trust_state
+-- Where a day is frozen, what it led to: it stands although the order of its decisions may go.
+create table ops.trust_checkpoints (
+    target text not null,
+    decisions_daily_key text not null,
+    agent_domain_key text not null,
+    as_of_date date not null,
+    state ops.trust_state not null,
+    primary key (target, decisions_daily_key)
+);
+
+comment on table ops.trust_checkpoints is
+'One row per frozen day, agent and domain: the state of trust after that day. Written by ops.checkpoint_trust.';
+comment on column ops.trust_checkpoints.target is 'Table of states, with its schema.';
+comment on column ops.trust_checkpoints.decisions_daily_key is 'Its key of the day, agent and domain.';
+comment on column ops.trust_checkpoints.agent_domain_key is 'Hash of agent and domain.';
+comment on column ops.trust_checkpoints.as_of_date is 'UTC day.';
+comment on column ops.trust_checkpoints.state is 'State after that day, by the policy of the time.';
+
+grant select, insert on ops.trust_checkpoints to agentbooks_refresher;
+grant select on ops.trust_checkpoints to agentbooks_retention;
+
+create function ops.checkpoint_trust(folded regclass, frozen_date date) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    checkpoints bigint;
+begin
+    execute format(
+        'insert into ops.trust_checkpoints '
+        'select %L, f.decisions_daily_key, f.agent_domain_key, f.as_of_date, f.state '
+        'from %s as f where f.as_of_date = $1 on conflict do nothing',
+        ops.relation_name(folded), folded
+    ) using frozen_date;
+    get diagnostics checkpoints = row_count;
+    return checkpoints;
+end
+$function$;
+
+comment on function ops.checkpoint_trust(regclass, date) is
+'Keeps the states after a day that is being frozen; returns how many were not kept yet. From then on '
+'int_decisions__daily may be cut down to its counts there (outcomes and decided_ats null).';
+
+create function ops.trust_checkpoint(folded text, of_key text) returns ops.trust_state
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    known ops.trust_state;
+begin
+    select (c.state).* into known
+    from ops.trust_checkpoints as c
+    where c.target = folded and c.decisions_daily_key = of_key;
+    return known;
+end
+$function$;
+
+comment on function ops.trust_checkpoint(text, text) is
+'The state that was kept of a day, agent and domain; null for none.';
+
+create function ops.trust_state_of(folded text, of_key text) returns ops.trust_state
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -402,18 +466,21 @@ declare
     known ops.trust_state;
 begin
     -- By name, as the model that asks is the table itself: not there yet when its columns are looked up.
-    if to_regclass(folded) is not null then
+    if of_key is not null and to_regclass(folded) is not null then
         execute format(
-            'select (f.state).* from %s as f where f.agent_domain_key = $1 and f.as_of_date < $2 '
-            'order by f.as_of_date desc limit 1', to_regclass(folded)
-        ) into known using of_agent_domain_key, before;
+            'select (f.state).* from %s as f where f.decisions_daily_key = $1', to_regclass(folded)
+        ) into known using of_key;
     end if;
     return known;
 end
 $function$;
 
-comment on function ops.trust_state_before(text, text, date) is
-'State of an agent in a domain before a day, from a table of states; null before its first.';
+comment on function ops.trust_state_of(text, text) is
+'State after a day of an agent in a domain, from a table of states; null for none.';
 
-revoke all on function ops.trust_state_before(text, text, date) from public;
-grant execute on function ops.trust_state_before(text, text, date) to agentbooks_refresher;
+revoke all on function ops.trust_state_of(text, text) from public;
+grant execute on function ops.trust_state_of(text, text) to agentbooks_refresher;
+revoke all on function ops.trust_checkpoint(text, text) from public;
+grant execute on function ops.trust_checkpoint(text, text) to agentbooks_refresher;
+revoke all on function ops.checkpoint_trust(regclass, date) from public;
+grant execute on function ops.checkpoint_trust(regclass, date) to agentbooks_refresher;

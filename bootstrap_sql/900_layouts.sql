@@ -100,6 +100,7 @@ values
     ('ops.built_views', 'local'),
     ('ops.budgets', 'local'),
     ('ops.forecasts', 'local'),
+    ('ops.trust_checkpoints', 'local'),
     ('ops.loaded_runs', 'local'),
     ('ops.rejected_records', 'local'),
     ('ops.table_layouts', 'local');

@@ -125,6 +125,7 @@ OPS = {
     "ops.built_views": {"refresher": "siu"},
     "ops.budgets": {"service_role": "siud", "refresher": "s"},
     "ops.forecasts": {"refresher": "si"},
+    "ops.trust_checkpoints": {"refresher": "si", "retention": "s"},
     "ops.table_layouts": {},
     "ops.distribution_violations": {},
 }

@@ -1,4 +1,7 @@
-drop function ops.trust_state_before(text, text, date);
+drop function ops.trust_state_of(text, text);
+drop function ops.trust_checkpoint(text, text);
+drop function ops.checkpoint_trust(regclass, date);
+drop table ops.trust_checkpoints;
 drop aggregate ops.trust_fold(
     ops.trust_state, ops.trust_policy, ops.trust_day, smallint[], timestamptz[]
 );

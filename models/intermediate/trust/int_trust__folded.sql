@@ -22,15 +22,36 @@ policies as (
     where policy_name = '{{ var("trust_policy") }}'
 ),
 
--- What is dirty of an agent is all from some day on; what was before is known.
-starts as (
+all_days as (
+    select * from {{ ref("int_decisions__daily") }}
+),
+
+firsts as (
     select
         agent_domain_key,
-        ops.trust_state_before(
-            '{{ this.schema }}.{{ this.identifier }}', agent_domain_key, min(decided_date)
-        ) as state
+        min(decided_date) as decided_date
     from daily
     group by agent_domain_key
+),
+
+-- What is dirty of an agent is all from some day on. What was before is known; its last day is looked up among
+-- the decisions, as this table may still have a day that is gone there.
+starts as (
+    select
+        firsts.agent_domain_key,
+        ops.trust_state_of(
+            '{{ this.schema }}.{{ this.identifier }}', last_known.decisions_daily_key
+        ) as state
+    from firsts
+    left join lateral (
+        select all_days.decisions_daily_key
+        from all_days
+        where
+            all_days.agent_domain_key = firsts.agent_domain_key
+            and all_days.decided_date < firsts.decided_date
+        order by all_days.decided_date desc
+        limit 1
+    ) as last_known on true
 )
 
 select
@@ -40,7 +61,15 @@ select
     daily.agent_domain_key,
     daily.decided_date as as_of_date,
     ops.trust_fold(
-        starts.state,
+        -- Where the order of a frozen day is gone, what it led to.
+        case
+            when daily.outcomes is null
+                then
+                    ops.trust_checkpoint(
+                        '{{ this.schema }}.{{ this.identifier }}', daily.decisions_daily_key
+                    )
+            else starts.state
+        end,
         policies.policy,
         row(
             daily.decided_date,
