@@ -69,10 +69,7 @@ where decided_date = date '2026-01-01' + %(day)s and agent_domain_key = any(%(ag
 
 def main(agents: int = AGENTS) -> None:
     """Measure and print."""
-    if database.is_embedded():
-        dsn = server.up().dsn
-    else:
-        dsn = database.database_url()
+    dsn = server.up().dsn if database.is_embedded() else database.database_url()
     with psycopg.connect(dsn, autocommit=True) as admin:
         admin.execute(f"drop database if exists {DATABASE} with (force)")
         admin.execute(f"create database {DATABASE}")
@@ -95,11 +92,14 @@ def main(agents: int = AGENTS) -> None:
 
         _tell(f"replay of {agents * DAYS * DAILY:,} decisions", refresh(is_full=True))
         _fill(connection, agents, DAYS, DAYS)
-        every = [key for (key,) in connection.execute(f"select distinct agent_key from {DAILY_TABLE}")]
+        every = [
+            key for (key,) in connection.execute(f"select distinct agent_key from {DAILY_TABLE}")
+        ]
         connection.execute(CHANGED, {"day": DAYS, "agents": every})
         _tell("a day more of every agent", refresh())
         connection.execute(
-            f"update {DAILY_TABLE} set outcomes[3] = 1 - outcomes[3], successes = successes + 1 - 2 * outcomes[3]"
+            f"update {DAILY_TABLE}"
+            " set outcomes[3] = 1 - outcomes[3], successes = successes + 1 - 2 * outcomes[3]"
             " where decided_date = date '2026-01-01' + 50 and agent_key = %s",
             (every[0],),
         )

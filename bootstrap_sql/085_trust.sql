@@ -1,20 +1,20 @@
--- Trust as a fold over what was decided, in the order it was decided in: a state per agent and domain, to which
--- each day's decisions are added. The state is all that the next day needs, so that a day never reads the days
--- before it. Evidence is counted in whole millionths (of natural logarithms of likelihood ratios), of which sums
--- are exact: a replay gives the same state on any machine.
+-- Trust as a fold over what was decided, in the order it was decided in: a state per agent and domain, to
+-- which each day's decisions are added. The state is all that the next day needs, so that a day never reads
+-- the days before it. Evidence is counted in whole millionths (of natural logarithms of likelihood ratios),
+-- of which sums are exact: a replay gives the same state on any machine.
 
 set local role agentbooks_owner;
 
 create type ops.trust_policy as (
     name text,
     -- One element per step, from level 0 to 1 up to 3 to 4.
-    success_evidence bigint[],
-    failure_evidence bigint[],
-    promotes_at bigint[],
-    restarts_at bigint[],
-    demotes_at bigint[],
-    min_decisions int[],
-    dwell_days int[],
+    success_evidence bigint [],
+    failure_evidence bigint [],
+    promotes_at bigint [],
+    restarts_at bigint [],
+    demotes_at bigint [],
+    min_decisions int [],
+    dwell_days int [],
     cooldown_days int,
     idle_days int,
     window_days int,
@@ -58,18 +58,19 @@ create type ops.trust_state as (
     successes bigint,
     level_decisions bigint,
     level_successes bigint,
-    attempts int[],
+    attempts int [],
     evidence bigint,
     evidence_needed bigint,
     decline bigint,
-    recent ops.trust_day[],
-    changes ops.trust_change[]
+    recent ops.trust_day [],
+    changes ops.trust_change []
 );
 
 comment on type ops.trust_state is
-'What is known of an agent in a domain after a day: its level, since when, the last event, from when on it may '
-'rise, counts in all and at the level, the number of the attempt at each step, evidence for the next level and '
-'how much it needs, evidence of a decline, the days of the window, and the changes of the last day.';
+'What is known of an agent in a domain after a day: its level, since when, the last event, from when on it '
+'may rise, counts in all and at the level, the number of the attempt at each step, evidence for the next '
+'level and how much it needs, evidence of a decline, the days of the window, and the changes of the last '
+'day.';
 
 create function ops.trust_attempt(state ops.trust_state, policy ops.trust_policy)
 returns ops.trust_state
@@ -93,12 +94,17 @@ end
 $function$;
 
 comment on function ops.trust_attempt(ops.trust_state, ops.trust_policy) is
-'Begins to gather evidence for the next level. The bar of the k-th attempt at a step is k (k + 1) times as high, '
-'so that over any number of attempts an agent that is no better than the rate to reject is promoted with at '
-'most the chance alpha.';
+'Begins to gather evidence for the next level. The bar of the k-th attempt at a step is k (k + 1) times as '
+'high, so that over any number of attempts an agent that is no better than the rate to reject is promoted '
+'with at most the chance alpha.';
 
 create function ops.trust_move(
-    state ops.trust_state, policy ops.trust_policy, moved_at timestamptz, to_level int, rule text, evidence text
+    state ops.trust_state,
+    policy ops.trust_policy,
+    moved_at timestamptz,
+    to_level int,
+    rule text,
+    evidence text
 )
 returns ops.trust_state
 language plpgsql
@@ -171,10 +177,10 @@ declare
     level int := -1;
     evidence bigint;
     evidence_needed bigint;
-    evidence_by bigint[];
+    evidence_by bigint [];
     restarts_at bigint;
     decline bigint;
-    decline_by bigint[];
+    decline_by bigint [];
     demotes_at bigint;
     level_decisions bigint;
     level_successes bigint;
@@ -260,8 +266,8 @@ end
 $function$;
 
 comment on function ops.trust_by_evidence(ops.trust_state, ops.trust_policy, smallint[], timestamptz[]) is
-'Policy `sequential`: a sequential probability ratio test with restarts promotes, a cumulative sum demotes, a '
-'critical failure (outcome -1) leads to level 0.';
+'Policy `sequential`: a sequential probability ratio test with restarts promotes, a cumulative sum demotes, '
+'a critical failure (outcome -1) leads to level 0.';
 
 create function ops.trust_by_window(
     state ops.trust_state,
@@ -374,25 +380,27 @@ end
 $function$;
 
 comment on function
-ops.trust_add_day(ops.trust_state, ops.trust_state, ops.trust_policy, ops.trust_day, smallint[], timestamptz[]) is
+ops.trust_add_day(
+    ops.trust_state, ops.trust_state, ops.trust_policy, ops.trust_day, smallint[], timestamptz[]
+) is
 'Adds a day to the state of an agent in a domain; begins with what is known, or with nothing. Outcomes are 1 '
-'(approved), 0 (not) and -1 (critical failure), in order; null where the order is gone, and what is known then is '
-'the checkpoint after that day.';
+'(approved), 0 (not) and -1 (critical failure), in order; null where the order is gone, and what is known '
+'then is the checkpoint after that day.';
 
-create aggregate ops.trust_fold(
+create aggregate ops.trust_fold (
     known ops.trust_state,
     policy ops.trust_policy,
     counts ops.trust_day,
-    outcomes smallint[],
-    decided_ats timestamptz[]
-) (
+    outcomes smallint [],
+    decided_ats timestamptz []
+)(
     sfunc = ops.trust_add_day,
     stype = ops.trust_state,
     parallel = safe
 );
 
 comment on aggregate
-ops.trust_fold(ops.trust_state, ops.trust_policy, ops.trust_day, smallint[], timestamptz[]) is
+ops.trust_fold (ops.trust_state, ops.trust_policy, ops.trust_day, smallint [], timestamptz []) is
 'State of an agent in a domain after each day, as a window in the order of days: `known` is the state before '
 'the first of them, null for none.';
 
@@ -407,7 +415,8 @@ create table ops.trust_checkpoints (
 );
 
 comment on table ops.trust_checkpoints is
-'One row per frozen day, agent and domain: the state of trust after that day. Written by ops.checkpoint_trust.';
+'One row per frozen day, agent and domain: the state of trust after that day. Written by '
+'ops.checkpoint_trust.';
 comment on column ops.trust_checkpoints.target is 'Table of states, with its schema.';
 comment on column ops.trust_checkpoints.decisions_daily_key is 'Its key of the day, agent and domain.';
 comment on column ops.trust_checkpoints.agent_domain_key is 'Hash of agent and domain.';

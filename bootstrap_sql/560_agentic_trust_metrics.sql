@@ -57,7 +57,9 @@ begin atomic
                 'decisions', decisions,
                 'successes', successes,
                 'confidence_trend',
-                case sign(accuracy - accuracy_before) when 1 then 'rising' when -1 then 'falling' else 'steady' end
+                case sign(accuracy - accuracy_before)
+                    when 1 then 'rising' when -1 then 'falling' else 'steady'
+                end
             ) as measurement_context
         from expected
     ),
@@ -90,9 +92,9 @@ begin atomic
 end;
 
 comment on function agentic.derive_trust_metrics() is
-'Writes the accuracy of each session whose application has written none, with the trend over its last five judged '
-'decisions; returns how many are new or another than before. The level of trust is not touched: that is what '
-'marts.trust_progression says.';
+'Writes the accuracy of each session whose application has written none, with the trend over its last five '
+'judged decisions; returns how many are new or another than before. The level of trust is not touched: that '
+'is what marts.trust_progression says.';
 
 revoke all on function agentic.derive_trust_metrics() from public;
 grant execute on function agentic.derive_trust_metrics() to agentbooks_loader, service_role;

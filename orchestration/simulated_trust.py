@@ -144,7 +144,9 @@ def replay(events: Iterable[Event], policy: Policy) -> Iterator[tuple[date, Stat
                 _judge(state, policy, event)
         else:
             first = day - timedelta(policy.window_days - 1)
-            _judge_window(state, policy, today, [event for event in past if event.at.date() >= first])
+            _judge_window(
+                state, policy, today, [event for event in past if event.at.date() >= first]
+            )
         state.last_at = today[-1].at
         judged = [event.approved for event in today if event.approved is not None]
         state.decisions += len(judged)

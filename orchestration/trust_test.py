@@ -67,7 +67,7 @@ def measure(connection: psycopg.Connection, agents: int = 2000, seed: int = 1) -
     """
     draws = np.random.default_rng(seed)
     promotes: dict[str, Callable[[Outcomes], Moments]] = {
-        label: lambda outcomes, name=name: _moves(connection, name, 3, 4, outcomes)  # type: ignore[misc]
+        label: lambda outcomes, name=name: _moves(connection, name, 3, 4, outcomes)
         for name, label in POLICIES.items()
     } | {"20 in a row": _twenty_in_a_row, "mean over 0.85 after 8": _mean_after_eight}
     figures: list[Figure] = []
@@ -153,9 +153,9 @@ def markdown(figures: list[Figure]) -> str:
 
 def _cell(one: Figure) -> str:
     if one.measure == "promoted":
-        return f"{one.value:.1%} ({one.low:.1%}–{one.high:.1%})"
+        return f"{one.value:.1%} ({one.low:.1%} to {one.high:.1%})"
     digits = 2 if "per 1,000" in one.measure else 0
-    return f"{one.value:.{digits}f} ({one.low:.{digits}f}–{one.high:.{digits}f})"
+    return f"{one.value:.{digits}f} ({one.low:.{digits}f} to {one.high:.{digits}f})"
 
 
 def _interval(successes: float, trials: int) -> tuple[float, float]:
@@ -233,7 +233,8 @@ def _moves(
                     ops.trust_fold(
                         s.state, s.policy,
                         row(
-                            d.day, cardinality(d.outcomes), c.successes, cardinality(d.outcomes) - c.successes,
+                            d.day, cardinality(d.outcomes), c.successes,
+                            cardinality(d.outcomes) - c.successes,
                             0, 0.8 * cardinality(d.outcomes), cardinality(d.outcomes)
                         )::ops.trust_day,
                         d.outcomes, d.decided_ats

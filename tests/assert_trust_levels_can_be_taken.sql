@@ -13,7 +13,9 @@ faults as (
         case
             when level not between 0 and 4 then 'is none of 0 to 4'
             when up_to_risk not in ('low', 'medium', 'high', 'critical')
-                then format('holds up to an unknown risk (%s): write low, medium, high or critical', up_to_risk)
+                then
+                    format('holds up to an unknown risk (%s): ', up_to_risk)
+                    || 'write low, medium, high or critical'
             when level = 0 and up_to_risk <> 'critical'
                 then 'must hold up to critical risk, as no level is below it'
             when level = 0 then null
@@ -40,8 +42,9 @@ faults as (
                 ) <= 1
                 then
                     format(
-                        'would be lost by mistake every %s decisions: that is fewer than it takes to tell its two '
-                        'rates apart', decisions_per_false_demotion
+                        'would be lost by mistake every %s decisions: that is fewer than it takes to tell '
+                        'its two rates apart',
+                        decisions_per_false_demotion
                     )
         end as reason
     from levels
@@ -50,7 +53,7 @@ faults as (
         format('level %s', expected.level) as place,
         'is missing: there must be one row for each of 0 to 4' as reason
     from generate_series(0, 4) as expected (level)
-    where not exists (select from levels where levels.level = expected.level)
+    where expected.level not in (select levels.level from levels)
     union all
     select
         format('policy %s', policy) as place,
@@ -83,7 +86,7 @@ faults as (
     select
         'policy {{ var("trust_policy") }}' as place,
         'is chosen by the var trust_policy, and not in seed trust_policies' as reason
-    where not exists (select from policies where policy = '{{ var("trust_policy") }}')
+    where '{{ var("trust_policy") }}' not in (select policies.policy from policies)
 )
 
 select 'trust: ' || place || ' ' || reason || '.' as fault

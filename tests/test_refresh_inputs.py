@@ -58,6 +58,7 @@ SETTING: dict[str, Row] = {
         "confidence_score": 0.9,
         "metadata": LOADED + "}",
     },
+    "agentic.agent_audit_log": {"risk_level": "critical", "action_details": '{"status": "failed"}'},
     "agentic.conversation_history": {},
 }
 
@@ -236,7 +237,7 @@ LIVES = {
             "set success = true",
             "insert into traceability.hook_executions"
             " (trace_id, hook_type, hook_name, execution_order, tool_name, started_at)"
-            f" values ('{TWO}', 'PostToolUse', 'log', 1, 'Write', '2020-03-07')",
+            f" values ('{TWO}', 'PostToolUse', 'log', 1, 'ask_user', '2020-03-07')",
             f"set parent_id = '{ONE}', root_id = '{ONE}'",
             f"set parent_id = null, root_id = '{TWO}'",
             "set correlation_id = 'ffffffff-0000-4000-8000-000000000002'",
@@ -533,7 +534,7 @@ LIVES = {
             "set up_to_risk = 'low'",
         ),
     ),
-    "seeds.trust_policies": Life("policy = 'sequential'", None, ("set idle_days = 1",)),
+    "seeds.trust_policies": Life("policy = 'sequential'", None, ("set cooldown_days = 9",)),
     "seeds.workflow_values": Life(
         "workflow = 'unknown'",
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -85,10 +86,10 @@ def test_an_agent_rises_step_by_step_and_a_level_holds_for_its_risk(
     """Catches steps that are skipped, and a level that is good for any risk."""
     steps = history(connection, "steady")
     assert [step[1:] for step in steps] == [(n, n + 1, "evidence") for n in range(4)]
-    waited = [after[0] - before[0] for before, after in zip(steps, steps[1:], strict=False)]
-    assert all(
-        span >= timedelta(days) for span, days in zip(waited, (1, 3, 7), strict=True)
-    ), waited
+    waited = [after[0] - before[0] for before, after in pairwise(steps)]
+    assert all(span >= timedelta(days) for span, days in zip(waited, (1, 3, 7), strict=True)), (
+        waited
+    )
     [(level, since, *by_risk, falls_on, fell_on)] = connection.execute(
         CURRENT, ("steady",)
     ).fetchall()
@@ -163,10 +164,11 @@ def test_days_whose_order_is_gone_stand_by_their_checkpoint(
         "update intermediate.int_decisions__daily set outcomes = null, decided_ats = null"
         " where decided_date <= '2026-03-01'"
     )
+    connection.execute("savepoint whole")
+    connection.execute(cut)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="restore the raw rows"):
-        with connection.transaction():
-            connection.execute(cut)
-            rebuild()
+        rebuild()
+    connection.execute("rollback to savepoint whole")
     kept = connection.execute(
         "select sum(ops.checkpoint_trust('intermediate.int_trust__folded', day::date))"
         " from generate_series(date '2026-02-01', date '2026-03-01', interval '1 day') as day"
@@ -216,7 +218,9 @@ def test_five_successes_raise_accuracy_and_confidence_but_not_the_level(
     assert raw.execute(
         "select metric_value from agentic.trust_metrics where session_id = md5('own')::uuid"
     ).fetchall() == [(12,)]
-    assert raw.execute("select distinct trust_level from agentic.agent_sessions").fetchall() == [(0,)]
+    assert raw.execute("select distinct trust_level from agentic.agent_sessions").fetchall() == [
+        (0,)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ events = st.lists(
 
 def compiled(policy: Policy) -> str:
     """Write a policy as the fold takes it."""
+
     def row(values: list[Any]) -> str:
         return "{" + ",".join(map(str, values)) + "}"
 

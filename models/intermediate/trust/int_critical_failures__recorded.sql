@@ -11,6 +11,7 @@
 ) }}
 
 {{ dirtied_by(["agentic.agent_sessions"], days_counted(this, "acted_date", "session_id")) }}
+{{ dirtied_by(["agentic.agent_sessions"], days_of_audited_actions()) }}
 
 with audited_actions as (
     select * from {{ ref("stg_agentic__agent_audit_log") }}

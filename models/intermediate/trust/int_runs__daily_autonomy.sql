@@ -11,6 +11,7 @@
 ) }}
 
 {{ dirtied_by_calls(this) }}
+{{ dirtied_by(["agentic.agent_sessions"], days_of_audited_actions()) }}
 
 with decisions as (
     select * from {{ ref("int_decisions__recorded") }}
@@ -95,7 +96,7 @@ activities as (
         null as turns_ms
     from audited_actions
     inner join sessions on audited_actions.session_id = sessions.session_id
-    group by 1, 2, 3
+    group by sessions.loaded_run_id is null, sessions.run_id, activity_date
     union all
     select
         source_system,
@@ -112,7 +113,7 @@ activities as (
     where
         not is_call_missing
         and tool_name ~* '^ask[_-]?(user|human|person|customer|question|for)|clarif'
-    group by 1, 2, 3
+    group by source_system, run_id, activity_date
     union all
     select
         source_system,

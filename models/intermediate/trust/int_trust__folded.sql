@@ -34,8 +34,8 @@ firsts as (
     group by agent_domain_key
 ),
 
--- What is dirty of an agent is all from some day on. What was before is known; its last day is looked up among
--- the decisions, as this table may still have a day that is gone there.
+-- What is dirty of an agent is all from some day on. What was before is known; its last day is looked up
+-- among the decisions, as this table may still have a day that is gone there.
 starts as (
     select
         firsts.agent_domain_key,

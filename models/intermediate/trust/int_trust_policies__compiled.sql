@@ -8,7 +8,7 @@ trust_levels as (
     where level > 0
 ),
 
--- Evidence is the logarithm of how much likelier an outcome is at the rate to accept than at the rate to reject.
+-- Evidence is the logarithm of how much likelier an outcome is at the rate to accept than at the other.
 weighed as (
     select
         *,

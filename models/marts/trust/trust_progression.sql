@@ -26,7 +26,17 @@ states as (
         folded.domain,
         folded.agent_domain_key,
         folded.as_of_date,
-        (folded.state).*,
+        (folded.state).decisions as decisions,
+        (folded.state).successes as successes,
+        (folded.state).level as level,
+        (folded.state).level_since as level_since,
+        (folded.state).level_decisions as level_decisions,
+        (folded.state).level_successes as level_successes,
+        (folded.state).evidence as evidence,
+        (folded.state).evidence_needed as evidence_needed,
+        (folded.state).attempts as attempts,
+        (folded.state).promotes_from as promotes_from,
+        (folded.state).decline as decline,
         (policies.policy).success_evidence[(folded.state).level + 1] as success_evidence,
         (policies.policy).min_decisions[(folded.state).level + 1] as min_decisions
     from folded
