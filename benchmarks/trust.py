@@ -39,23 +39,23 @@ insert into intermediate.int_decisions__daily (
 )
 select
     md5(row(d.day - date '2000-01-01', md5(d.agent::text))::text), d.day, md5(d.agent::text), 'd',
-    md5(d.agent::text), %(daily)s, (select sum(o) from unnest(d.outcomes) as o), 0, 0, null, 0,
+    md5(d.agent::text), %(daily)s::bigint, (select sum(o) from unnest(d.outcomes) as o), 0, 0, null, 0,
     d.outcomes,
     array(
         select d.day::timestamp at time zone 'UTC' + n * interval '1 hour'
-        from generate_series(1, %(daily)s) as n
+        from generate_series(1, %(daily)s::int) as n
     )
 from (
     select
         a.agent, date '2026-01-01' + n.day as day,
-        (
-            select array_agg(
-                (random() < 0.7 + 0.29 * ((hashint4(a.agent + (n.day / 50)) & 1023) / 1023.0))::int::smallint
-            )
-            from generate_series(1, %(daily)s + 0 * n.day * a.agent)
+        array(
+            -- The numbers of the row, so that each has draws of its own.
+            select
+                (random() < 0.7 + 0.29 * (hashint4(a.agent + n.day / 50) & 1023) / 1023)::int::smallint
+            from generate_series(1, %(daily)s::int + 0 * n.day * a.agent)
         ) as outcomes
-    from generate_series(1, %(agents)s) as a (agent)
-    cross join generate_series(%(first)s, %(last)s) as n (day)
+    from generate_series(1, %(agents)s::int) as a (agent)
+    cross join generate_series(%(first)s::int, %(last)s::int) as n (day)
 ) as d
 """
 CHANGED = """
@@ -63,7 +63,7 @@ insert into ops.changes (table_name, keys)
 select 'intermediate.int_decisions__daily',
     jsonb_build_object('agent_domain_key', agent_domain_key, 'day', decided_date)
 from intermediate.int_decisions__daily
-where decided_date = date '2026-01-01' + %(day)s and agent_domain_key = any(%(agents)s)
+where decided_date = date '2026-01-01' + %(day)s::int and agent_domain_key = any(%(agents)s)
 """
 
 

@@ -1,9 +1,9 @@
 -- One row per decision, and per run that an evaluator judged without a decision that says so.
-with decisions as (
+with decisions as not materialized (
     select * from {{ ref("int_decisions__recorded") }}
 ),
 
-runs as (
+runs as not materialized (
     select * from {{ ref("agent_runs") }}
 )
 

@@ -13,7 +13,7 @@
     keys_of_idle_agents(this, ref("int_trust__folded"))
 ) }}
 
-with folded as (
+with folded as not materialized (
     select * from {{ ref("int_trust__folded") }}
 ),
 
