@@ -58,7 +58,11 @@ SETTING: dict[str, Row] = {
         "confidence_score": 0.9,
         "metadata": LOADED + "}",
     },
-    "agentic.agent_audit_log": {"risk_level": "critical", "action_details": '{"status": "failed"}'},
+    "agentic.agent_audit_log": {
+        "action_type": "write",
+        "risk_level": "critical",
+        "action_details": '{"status": "failed"}',
+    },
     "agentic.conversation_history": {},
 }
 

@@ -73,8 +73,8 @@ counted as (
         count(*) filter (where outcome = -1) as critical_failures,
         trim_scale(sum(confidence_score)) as confidence_total,
         count(confidence_score) as confidences,
-        array_agg(outcome::smallint order by decided_at, event_key) as outcomes,
-        array_agg(decided_at order by decided_at, event_key) as decided_ats
+        array_agg(outcome::smallint order by decided_at, outcome < 0, event_key) as outcomes,
+        array_agg(decided_at order by decided_at, outcome < 0, event_key) as decided_ats
     from events
     group by decided_date, agent_domain_key
 )
