@@ -208,7 +208,7 @@ def traffic(
 
 @app.command("trust-test")
 def trust_test(
-    folder: Annotated[Path, typer.Argument(help="Folder for the table and the plot.")],
+    path: Annotated[Path, typer.Argument(help="Folder for the table and the plot.")],
     agents: Annotated[int, typer.Option(min=100, help="Simulated agents per case.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 1,
 ) -> None:
@@ -218,8 +218,8 @@ def trust_test(
 
     with database.connect(autocommit=True) as connection:
         result = test.measure(connection, agents, seed)
-    for path in test.write(folder, result):
-        typer.echo(f"Written: {path}")
+    for written in test.write(path, result):
+        typer.echo(f"Written: {written}")
     typer.echo(test.markdown(result.figures))
 
 

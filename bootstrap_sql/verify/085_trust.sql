@@ -1,6 +1,8 @@
 -- Raises where the fold or a right on it is missing, or a success counts for nothing.
 
 select
+    'ops.trust_by_window(ops.trust_state, ops.trust_policy, ops.trust_day, timestamptz)'::regprocedure,
+    'ops.trust_checkpoint(text, text)'::regprocedure,
     'ops.trust_move(ops.trust_state, ops.trust_policy, timestamptz, int, text, text)'::regprocedure,
     'ops.trust_state_of(text, text)'::regprocedure,
     1 / has_function_privilege(
