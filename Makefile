@@ -53,6 +53,7 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.forecast
 	@$(BIN)/python -m benchmarks.restate
 	@$(BIN)/python -m benchmarks.patterns
+	@$(BIN)/python -m benchmarks.trust
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

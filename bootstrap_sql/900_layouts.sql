@@ -103,6 +103,7 @@ values
     ('ops.learned_months', 'local'),
     ('ops.learned_counts', 'local'),
     ('ops.pruned_patterns', 'local'),
+    ('ops.trust_checkpoints', 'local'),
     ('ops.loaded_runs', 'local'),
     ('ops.rejected_records', 'local'),
     ('ops.table_layouts', 'local');

@@ -1,7 +1,7 @@
 -- By which keys the changes of a raw table are followed: from these the refresh finds what it has to
 -- count again. Where no model needs more than the day there is no id beside it: a day of a million rows
--- is one change then. Every raw table stands here, but for the audit log, from which nothing leaves, the
--- kept forecasts and the tombstones of patterns. A cluster skips this file, as it has no triggers.
+-- is one change then. Every raw table stands here, the kept forecasts and the tombstones of patterns. A
+-- cluster skips this file, as it has no triggers.
 
 set local role agentbooks_owner;
 
@@ -73,6 +73,7 @@ from (values
     ('agentic.agent_decisions', $$(created_at at time zone 'UTC')::date as day$$),
     ('agentic.trust_metrics', $$session_id, (recorded_at at time zone 'UTC')::date as day$$),
     ('agentic.conversation_history', $$(created_at at time zone 'UTC')::date as day$$),
+    ('agentic.agent_audit_log', $$(timestamp at time zone 'UTC')::date as day$$),
     ('agentic.agent_knowledge', $$agent_id, (created_at at time zone 'UTC')::date as day$$),
 
     ('ops.forecasts', 'forecast_date as day'),

@@ -89,7 +89,11 @@ union all
 select 'function', p.oid::regprocedure::text, concat_ws(
     ' · ',
     case p.prokind
-        when 'a' then (select a::text from pg_aggregate as a where a.aggfnoid = p.oid)
+        -- The state's type by name: a type that was made again has another number.
+        when 'a' then (
+            select jsonb_set(to_jsonb(a), '{aggtranstype}', to_jsonb(format_type(a.aggtranstype, null)))::text
+            from pg_aggregate as a where a.aggfnoid = p.oid
+        )
         else pg_get_functiondef(p.oid)
     end,
     obj_description(p.oid, 'pg_proc'), p.proowner::regrole,

@@ -206,6 +206,23 @@ def traffic(
         demo.simulate_into(connection, truth, days, runs_per_day, seed)
 
 
+@app.command("trust-test")
+def trust_test(
+    path: Annotated[Path, typer.Argument(help="Folder for the table and the plot.")],
+    agents: Annotated[int, typer.Option(min=100, help="Simulated agents per case.")] = 2000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 1,
+) -> None:
+    """Simulate agents of known success rates, and write how often rules of promotion err."""
+    from orchestration import database
+    from orchestration import trust_test as test
+
+    with database.connect(autocommit=True) as connection:
+        result = test.measure(connection, agents, seed)
+    for written in test.write(path, result):
+        typer.echo(f"Written: {written}")
+    typer.echo(test.markdown(result.figures))
+
+
 @app.command()
 def report() -> None:
     """Print what the marts say: cost by model, trust by agent, best and worst patterns."""

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from math import comb
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from orchestration.prices import PRICES, SEEDS
 from orchestration.simulate import midnight
 from orchestration.simulated_operations_truth import interval, operations
 from orchestration.simulated_runs import pattern_uuid
+from orchestration.simulated_trust import Event, idle, read_policy, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from orchestration.simulated_runs import Call, Row, Run
     from orchestration.simulated_staff import Agent, Model
     from orchestration.simulated_traffic import Traffic
+    from orchestration.simulated_trust import State
 
 MILLIONTH = Decimal("0.000001")
 
@@ -50,7 +53,6 @@ MILLIONTH = Decimal("0.000001")
 def truth(traffic: Traffic) -> dict[str, Any]:
     """Give the document that this module describes."""
     runs = traffic.runs
-    progression = _trust_progression(traffic)
     return {
         "schema": "traffic-truth/1",
         "seed": traffic.seed,
@@ -66,8 +68,9 @@ def truth(traffic: Traffic) -> dict[str, Any]:
         "distributions_daily": _distributions(runs, by_agent=True),
         "latency_daily": _distributions(runs, by_agent=False),
         "task_reliability": _task_reliability(traffic),
-        "trust_progression": progression,
-        "trust_current": _trust_current(progression),
+        "trust_progression": _trust_progression(traffic),
+        "trust_transitions": _trust_transitions(traffic),
+        "trust_current": _trust_current(traffic),
         "pattern_effectiveness": _pattern_effectiveness(traffic),
         **operations(runs, _who),
         "deletion_requests": traffic.deletion_requests,
@@ -449,51 +452,68 @@ def _task_reliability(traffic: Traffic) -> list[Row]:
     return rows
 
 
-def _trust_progression(traffic: Traffic) -> list[Row]:
-    with (SEEDS / "trust_levels.csv").open() as file:
-        levels = list(csv.DictReader(file))
-    days: defaultdict[tuple[date, Agent], list[bool]] = defaultdict(list)
+def _histories(traffic: Traffic) -> dict[Agent, list[tuple[date, State]]]:
+    """The state of each agent after each day on which it was judged."""
+    events: defaultdict[Agent, list[Event]] = defaultdict(list)
     for run in traffic.runs:
-        for decision in run.decisions:
-            if decision.verdict:
-                days[decision.at.date(), run.agent].append(decision.verdict.success)
-    so_far: defaultdict[Agent, list[bool]] = defaultdict(list)
+        judged = [(decision.at, decision.verdict) for decision in run.decisions]
+        if run.agent.system == "traceability":
+            judged = [(run.started_at, run.verdict)]  # there the run itself says how it went
+        events[run.agent] += [Event(at, verdict.success) for at, verdict in judged if verdict]
+    policy = read_policy("sequential")
+    return {
+        agent: [
+            (day, deepcopy(state))
+            for day, state in replay(sorted(log, key=lambda event: event.at), policy)
+        ]
+        for agent, log in events.items()
+        if log
+    }
+
+
+def _trust_progression(traffic: Traffic) -> list[Row]:
+    return [
+        _who(agent, traffic.seed) | _trusted(day, state)
+        for agent, history in _histories(traffic).items()
+        for day, state in history
+    ]
+
+
+def _trusted(day: date, state: State) -> Row:
+    low, high = interval(state.successes, state.decisions)
+    return {
+        "as_of_date": day,
+        "decisions": state.decisions,
+        "successes": state.successes,
+        "success_rate": state.successes / state.decisions,
+        "posterior_mean": (state.successes + 1) / (state.decisions + 2),
+        "interval_low": low,
+        "interval_high": high,
+        "level": state.level,
+        "level_since": state.level_since.date(),
+    }
+
+
+def _trust_transitions(traffic: Traffic) -> list[Row]:
+    return [
+        _who(agent, traffic.seed)
+        | {"changed_at": at, "from_level": before, "to_level": after, "rule": rule}
+        for agent, history in _histories(traffic).items()
+        for _, state in history
+        for at, before, after, rule in state.changes
+    ]
+
+
+def _trust_current(traffic: Traffic) -> list[Row]:
+    histories = _histories(traffic)
+    today = max(history[-1][0] for history in histories.values())
+    policy = read_policy("sequential")
     rows = []
-    for (day, agent), verdicts in sorted(days.items(), key=lambda item: item[0][0]):
-        judged = so_far[agent]
-        judged += verdicts
-        low, high = interval(sum(judged), len(judged))
-        reached = [
-            int(level["level"])
-            for level in levels
-            if len(judged) >= int(level["min_decisions"])
-            and (low or 0) >= Decimal(level["min_interval_low"])
-        ]
-        row = {
-            "as_of_date": day,
-            "decisions": len(judged),
-            "successes": sum(judged),
-            "success_rate": sum(judged) / len(judged),
-            "interval_low": low,
-            "interval_high": high,
-            "level": max(reached),
-        }
-        rows.append(_who(agent, traffic.seed) | row)
+    for agent, history in histories.items():
+        day, state = history[-1]
+        idle(state, policy, midnight(today + timedelta(1)) - timedelta(microseconds=1))
+        rows.append(_who(agent, traffic.seed) | _trusted(day, state))
     return rows
-
-
-def _trust_current(progression: list[Row]) -> list[Row]:
-    histories: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in progression:
-        histories[row["agent_name"]].append(row)
-    current = []
-    for history in histories.values():
-        changes = [
-            after for before, after in pairwise(history) if after["level"] != before["level"]
-        ]
-        since = (changes or history[:1])[-1]["as_of_date"]
-        current.append(history[-1] | {"level_since": since})
-    return current
 
 
 def _uses(traffic: Traffic) -> dict[staff.Pattern, list[Run]]:

@@ -36,6 +36,7 @@ MARTS = (
     "users_daily",
     "task_reliability",
     "trust_progression",
+    "trust_transitions",
     "trust_current",
     "pattern_effectiveness",
 )

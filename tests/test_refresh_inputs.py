@@ -53,7 +53,16 @@ SETTING: dict[str, Row] = {
     "agentic.users": {},
     "agentic.agents": {"config": '{"model": "gpt-4.1-mini", "version": "1"}'},
     "agentic.agent_sessions": {"context": '{"domain": "backend", "task_id": "t"}'},
-    "agentic.agent_decisions": {"user_feedback": "approved", "metadata": LOADED + "}"},
+    "agentic.agent_decisions": {
+        "user_feedback": "approved",
+        "confidence_score": 0.9,
+        "metadata": LOADED + "}",
+    },
+    "agentic.agent_audit_log": {
+        "action_type": "write",
+        "risk_level": "critical",
+        "action_details": '{"status": "failed"}',
+    },
     "agentic.conversation_history": {},
 }
 
@@ -116,6 +125,7 @@ LIVES = {
             "set start_time = start_time + interval '1 day'",
             "set start_time = start_time + interval '70 days'",
             "set kind = 'tool'",
+            "set name = 'ask_user'",
             "set status = 'error'",
             "set call_fee_cents = 3",
             "set end_time = '2020-06-01', kind = 'agent', agent_name = 'solver'",
@@ -169,6 +179,8 @@ LIVES = {
             "insert into observability.spans (trace_id, span_type, name, started_at)"
             f" values ('{TWO}', 'agent_tool_call', 'search', '2020-03-08')",
             "set workflow_id = 'billing'",
+            "insert into observability.spans (trace_id, span_type, name, started_at)"
+            f" values ('{TWO}', 'agent_tool_call', 'ask_user', '2020-03-07')",
             'set metadata = metadata || \'{"loader": {}, "run_id": "run_2"}\'',
             'set metadata = metadata || \'{"run_id": "run_3"}\','
             " started_at = started_at + interval '1 day'",
@@ -196,6 +208,7 @@ LIVES = {
             "set started_at = started_at + interval '1 day'",
             "set started_at = started_at + interval '70 days'",
             "set span_type = 'agent_tool_call'",
+            "set name = 'ask_user'",
             "set status = 'failed'",
             "insert into observability.traces (trace_id, workflow_id, execution_id, started_at)"
             f" values ('{TWO}', 'unknown', 'e2', '{NEXT_DAY}')",
@@ -244,6 +257,7 @@ LIVES = {
             "insert into traceability.endpoint_calls"
             " (trace_id, service, endpoint_url, method, success, started_at)"
             f" values ('{TWO}', 'RAG', '/api', 'GET', false, '2020-03-08')",
+            f" values ('{TWO}', 'PostToolUse', 'log', 2, 'ask_user', '2020-03-07')",
             f"set parent_id = '{ONE}', root_id = '{ONE}'",
             "set duration_ms = 9000",
             "insert into traceability.agent_routing_decisions (trace_id, agent_selected,"
@@ -300,6 +314,7 @@ LIVES = {
             "set started_at = started_at + interval '1 day'",
             "set started_at = started_at + interval '70 days'",
             "set tool_name = null",
+            "set tool_name = 'ask_user'",
             "set tool_name = 'Read'",
             "insert into traceability.execution_traces"
             " (id, correlation_id, root_id, session_id, source, started_at)"
@@ -382,6 +397,7 @@ LIVES = {
         (
             "set metadata = jsonb_set(metadata, '{tokens, prompt}', '41')",
             "set metadata = jsonb_set(metadata, '{model}', '\"gpt-4.1\"')",
+            f"set created_at = timestamptz '{EVENT}' + interval '1 hour'",
             "set created_at = created_at + interval '1 day'",
             "set created_at = created_at + interval '70 days'",
             "set role = 'user'",
@@ -420,6 +436,10 @@ LIVES = {
             f" values ('{TWO}', 'review', '{{}}', '{{}}', 'rejected', '2020-03-07', '{LOADED}}}');"
             " insert into agentic.conversation_history (session_id, role, content, created_at, tokens_used)"
             f" values ('{TWO}', 'agent', 'a', '2020-03-08', 7)",
+            "insert into agentic.agent_audit_log"
+            " (agent_id, session_id, action_type, action_details, risk_level, timestamp) values"
+            f" ('{ONE}', '{TWO}', 'write', '{{\"status\": \"failed\", \"rollback_available\": false}}',"
+            " 'critical', '2020-03-07')",
             "set started_at = started_at + interval '1 day', version = version + 1",
             "set session_state = 'completed', ended_at = '2020-04-01', version = version + 1",
             f"set user_id = '{ONE}', version = version + 1",
@@ -433,11 +453,13 @@ LIVES = {
         {
             "decision_id": TWO,
             "user_feedback": "rejected",
+            "confidence_score": 0.7,
             "metadata": LOADED + "}",
             "created_at": NEXT_DAY,
         },
         (
             "set user_feedback = 'approved'",
+            "set confidence_score = 0.25",
             "set user_feedback = null",
             "set user_feedback = 'modified'",
             "set metadata = '{}'",
@@ -448,6 +470,21 @@ LIVES = {
             f"set session_id = '{TWO}'",
             f"set session_id = '{ONE}', metadata = '{LOADED}}}';"
             f" delete from agentic.agent_sessions where session_id = '{TWO}'",
+        ),
+    ),
+    "agentic.agent_audit_log": Life(
+        "true",
+        None,
+        tuple(
+            "insert into agentic.agent_audit_log"
+            " (agent_id, session_id, action_type, action_details, risk_level, timestamp) values"
+            f" ('{ONE}', '{ONE}', '{action}', '{details}', '{risk}', '{at}')"
+            for action, details, risk, at in (
+                ("review", '{"status": "done", "rollback_available": false}', "high", EVENT),
+                ("review", '{"rollback_available": true}', "low", EVENT),
+                ("write", '{"status": "failed"}', "critical", NEXT_DAY),
+                ("write", '{"status": "failed"}', "critical", THE_DAY_BEFORE),
+            )
         ),
     ),
     "agentic.conversation_history": Life(
@@ -461,6 +498,7 @@ LIVES = {
         },
         (
             "set tokens_used = 10",
+            f"set created_at = timestamptz '{EVENT}' + interval '1 hour'",
             "set model_used = 'gpt-4.1'",
             "set metadata = '{\"loader\": {}}'",
             "set metadata = '{}'",
@@ -554,10 +592,11 @@ LIVES = {
         "level = 1",
         None,
         (
-            "set min_decisions = 1, min_interval_low = 0",
-            "set min_decisions = 10, min_interval_low = 0.5",
+            "set min_decisions = 1, accept_rate = 0.9, reject_rate = 0.01, alpha = 0.4",
+            "set up_to_risk = 'low'",
         ),
     ),
+    "seeds.trust_policies": Life("policy = 'sequential'", None, ("set cooldown_days = 9",)),
     "seeds.workflow_values": Life(
         "workflow = 'unknown'",
         {
@@ -631,6 +670,7 @@ WITHOUT_EFFECT = {
     ("intermediate.int_models__recorded", "seeds.agent_mapping"),
     ("intermediate.int_runs__daily_activity", "traceability.agent_routing_decisions"),
     ("intermediate.int_errors__unioned", "traceability.agent_routing_decisions"),
+    ("intermediate.int_runs__daily_autonomy", "traceability.agent_routing_decisions"),
     ("marts.span_costs", "agentic.conversation_history"),
     ("marts.span_costs", "chat.chat_messages_v2"),
 }

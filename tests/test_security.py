@@ -128,6 +128,7 @@ OPS = {
     "ops.learned_months": {"loader": "siu"},
     "ops.learned_counts": {"loader": "sid"},
     "ops.pruned_patterns": {"loader": "s", "refresher": "s", "retention": "s"},
+    "ops.trust_checkpoints": {"refresher": "si", "retention": "s"},
     "ops.table_layouts": {},
     "ops.distribution_violations": {},
 }

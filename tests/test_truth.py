@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ GRAINS = {
     "latency_daily": ("usage_date", "source_system", "payer", "measure"),
     "task_reliability": ("agent_name", "k"),
     "trust_progression": ("agent_name", "as_of_date"),
+    "trust_transitions": ("agent_name", "changed_at"),
     "trust_current": ("agent_name",),
     "pattern_effectiveness": ("pattern_id",),
     "agent_performance": ("usage_date", "agent_name"),
@@ -71,11 +72,12 @@ HAVE_KEYS_ALONE = {
     "users_daily",
     "distributions_daily",
     "trust_progression",
+    "trust_transitions",
     "trust_current",
 }
 NOT_IN_EVERY_MART = {"source_system", "agent_version", "model_recorded", "domain"}
 ESTIMATES = {
-    *("success_rate", "pass_hat_k", "interval_low", "interval_high", "uplift"),
+    *("success_rate", "posterior_mean", "pass_hat_k", "interval_low", "interval_high", "uplift"),
     *("cost_per_run_usd", "cost_per_successful_run_usd", "cost_per_approved_decision_usd"),
     *("cost_per_conversation_usd", "mean_confidence", "mean_quality_score", "mean_overhead_ms"),
 }
@@ -146,7 +148,10 @@ def agree(true: Any, found: Any, column: str) -> bool:
 
 def key_of(row: Row, mart: str) -> tuple[str, ...]:
     """What tells a row of a mart apart."""
-    return tuple(str(row[column]) for column in GRAINS[mart])
+    values = (row[column] for column in GRAINS[mart])
+    return tuple(
+        str(value.astimezone(UTC) if isinstance(value, datetime) else value) for value in values
+    )
 
 
 @pytest.mark.parametrize("mart", GRAINS)

@@ -211,18 +211,18 @@ comparisons as (
         pattern_id,
         sum(runs)::bigint as compared_runs,
         coalesce(sum(runs) filter (where is_by_task), 0)::bigint as compared_by_task,
+        {% for measure, known in (("cost_usd", "priced"), ("duration_ms", "timed")) %}
+        case
+            when bool_and({{ known }}_runs = runs and other_{{ known }}_runs = other_runs)
+                then sum(round(other_{{ measure }} * share - {{ measure }} * (1 - share), 12))
+        end as weighted_{{ measure }}_saved,
+        {% endfor %}
         sum(round(runs * (1 - share), 12)) as weight,
         sum(round(run_successes * (1 - share), 12)) as weighted_rate,
         sum(round(other_run_successes * share, 12)) as weighted_other_rate,
         sum(round(runs * (1 - share) ^ 2, 12)) as spread,
         sum(round(other_runs * share ^ 2, 12)) as other_spread,
-        sum(round(runs * (1 - share) * variance, 12)) as null_variance,
-        {% for measure, known in (("cost_usd", "priced"), ("duration_ms", "timed")) %}
-        case
-            when bool_and({{ known }}_runs = runs and other_{{ known }}_runs = other_runs)
-                then sum(round(other_{{ measure }} * share - {{ measure }} * (1 - share), 12))
-        end as weighted_{{ measure }}_saved{{ "," if not loop.last }}
-        {% endfor %}
+        sum(round(runs * (1 - share) * variance, 12)) as null_variance
     from cells
     group by run_month, pattern_id
     having sum(round(runs * (1 - share), 12)) > 0

@@ -44,29 +44,56 @@ tasks as (
 ),
 
 -- C(successes, k) / C(trials, k): the share of ways to draw k trials that all succeeded.
-estimates as (
+shares as (
     select
         tasks.agent_key,
         tasks.domain,
         trial_counts.k,
-        count(*) as tasks,
-        avg(
-            case trial_counts.k
-                when 1 then successes / trials
-                when 2 then successes * (successes - 1) / (trials * (trials - 1))
-                when 3
-                    then
-                        successes * (successes - 1) * (successes - 2)
-                        / (trials * (trials - 1) * (trials - 2))
-                when 4
-                    then
-                        successes * (successes - 1) * (successes - 2) * (successes - 3)
-                        / (trials * (trials - 1) * (trials - 2) * (trials - 3))
-            end
-        ) as pass_hat_k
+        case trial_counts.k
+            when 1 then successes / trials
+            when 2 then successes * (successes - 1) / (trials * (trials - 1))
+            when 3
+                then
+                    successes * (successes - 1) * (successes - 2)
+                    / (trials * (trials - 1) * (trials - 2))
+            when 4
+                then
+                    successes * (successes - 1) * (successes - 2) * (successes - 3)
+                    / (trials * (trials - 1) * (trials - 2) * (trials - 3))
+        end as share,
+        tasks.trials
     from tasks
     inner join trial_counts on tasks.trials >= trial_counts.k
-    group by tasks.agent_key, tasks.domain, trial_counts.k
+),
+
+estimates as (
+    select
+        agent_key,
+        domain,
+        k,
+        count(*) as tasks,
+        avg(share) as pass_hat_k,
+        sum(trials) as trials,
+        round(var_samp(share), 24) as variance
+    from shares
+    group by agent_key, domain, k
+),
+
+-- As many tasks as would vary that much if each either passed or failed, as shares between vary less; but no
+-- more than there are trials, and where they do not vary, as many as there are.
+weighed as (
+    select
+        *,
+        case
+            when variance > 0 and pass_hat_k between 0.000001 and 0.999999
+                then
+                    least(
+                        greatest(round(tasks * pass_hat_k * (1 - pass_hat_k) / variance, 12), tasks),
+                        trials
+                    )
+            else tasks
+        end as effective_tasks
+    from estimates
 )
 
 select
@@ -79,15 +106,19 @@ select
     agents.agent_name,
     agents.agent_version,
     agents.model_recorded,
-    coalesce(estimates.tasks, 0) as tasks,
+    coalesce(weighed.tasks, 0) as tasks,
     agents.runs,
     agents.successes,
     agents.successes::numeric / agents.runs as success_rate,
-    estimates.pass_hat_k
+    weighed.pass_hat_k,
+    {{ wilson_bound("weighed.pass_hat_k * weighed.effective_tasks", "weighed.effective_tasks", "low") }}
+        as pass_hat_k_low,
+    {{ wilson_bound("weighed.pass_hat_k * weighed.effective_tasks", "weighed.effective_tasks", "high") }}
+        as pass_hat_k_high
 from agents
 cross join trial_counts
-left join estimates
+left join weighed
     on
-        agents.agent_key = estimates.agent_key
-        and agents.domain is not distinct from estimates.domain
-        and trial_counts.k = estimates.k
+        agents.agent_key = weighed.agent_key
+        and agents.domain is not distinct from weighed.domain
+        and trial_counts.k = weighed.k

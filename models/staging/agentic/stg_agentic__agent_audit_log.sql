@@ -8,5 +8,7 @@ select
     action_type,
     risk_level,
     action_details ->> 'status' as action_status,
+    case action_details -> 'rollback_available' when 'true' then true when 'false' then false end
+        as is_reversible,
     timestamp as acted_at
 from {{ source("agentic", "agent_audit_log") }}

@@ -1,0 +1,1 @@
+drop function agentic.derive_trust_metrics();
