@@ -257,6 +257,8 @@ LIVES = {
             "insert into traceability.endpoint_calls"
             " (trace_id, service, endpoint_url, method, success, started_at)"
             f" values ('{TWO}', 'RAG', '/api', 'GET', false, '2020-03-08')",
+            "insert into traceability.hook_executions"
+            " (trace_id, hook_type, hook_name, execution_order, tool_name, started_at)"
             f" values ('{TWO}', 'PostToolUse', 'log', 2, 'ask_user', '2020-03-07')",
             f"set parent_id = '{ONE}', root_id = '{ONE}'",
             "set duration_ms = 9000",
