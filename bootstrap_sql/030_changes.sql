@@ -77,6 +77,7 @@ as $function$
 declare
     departed_from constant text := tg_table_schema || '.' || tg_table_name;
     keys constant text := tg_argv[0];
+    child record;
 begin
     case tg_op
         when 'DELETE' then
@@ -84,6 +85,23 @@ begin
                 'insert into ops.changes (table_name, keys) select $1, to_jsonb(o) '
                 'from (select distinct %s from old_rows) as o', keys
             ) using departed_from;
+            -- What hangs under them is deleted with them, also where it has left the database.
+            if exists (select from ops.departed_keys) then
+                for child in
+                    select l.table_name, p.attname as parent_column
+                    from pg_constraint as f
+                    inner join pg_attribute as p on f.confrelid = p.attrelid and f.confkey[1] = p.attnum
+                    inner join pg_attribute as c on f.conrelid = c.attrelid and f.conkey[1] = c.attnum
+                    inner join ops.table_layouts as l
+                        on to_regclass(l.table_name) = f.conrelid and l.distribution_column = c.attname
+                    where f.contype = 'f' and f.confdeltype = 'c' and f.confrelid = tg_relid
+                loop
+                    execute format(
+                        'update ops.departed_keys as k set is_orphaned = true from old_rows as o '
+                        'where k.key = o.%I::text and k.table_name = %L', child.parent_column, child.table_name
+                    );
+                end loop;
+            end if;
         when 'UPDATE' then
             -- Where a row of the same keys is left, its own change_id tells of the change.
             execute format(

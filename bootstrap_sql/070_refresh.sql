@@ -38,6 +38,7 @@ create table ops.refreshes (
     grain text not null check (grain in ('period', 'key', 'all')),
     grain_column text check ((grain_column is null) = (grain = 'all')),
     inputs text[] not null,
+    dirty_sql text not null,
     model_hash text not null,
     seen pg_snapshot not null,
     refreshed_at timestamptz not null default clock_timestamp()
@@ -54,6 +55,8 @@ comment on column ops.refreshes.grain_column is
 'Its column with the period, a UTC day, or the key; null where all is computed.';
 comment on column ops.refreshes.inputs is
 'All that it is computed from: raw tables, seeds, other tables, and the views between.';
+comment on column ops.refreshes.dirty_sql is
+'How changes of them lead to its days or keys: what a row leads to is also what stands on it.';
 comment on column ops.refreshes.model_hash is
 'Hash of the model''s SQL: another SQL dirties all that is open.';
 comment on column ops.refreshes.seen is 'Changes of transactions that this snapshot saw are counted.';
@@ -178,6 +181,7 @@ declare
     found_rows bigint;
     changes bigint := 0;
 begin
+    perform pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0));
     perform pg_advisory_xact_lock(hashtextextended('ops.collect_changes', 0));
     select * into last_collection from ops.collections;
     seen_now := pg_current_snapshot();
@@ -524,6 +528,8 @@ begin
         raise exception 'thaw_period: % of % is not frozen', thawed_period, target_name
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    delete from ops.late_rows as l
+    where l.target = target_name and l.period = thawed_period;
     insert into ops.changes (table_name, keys)
     values ('thawed ' || target_name, jsonb_build_object('day', thawed_period));
 end
@@ -594,9 +600,13 @@ declare
     column_names text[];
     is_whole boolean;
     dirty text[] := '{}';
+    late text[] := '{}';
+    found_rows bigint;
     frozen date[] := '{}';
     in_target text;
 begin
+    -- No row leaves or comes back meanwhile: what moves rows takes this lock alone.
+    perform pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0));
     -- A second run waits here, and then sees what the first has left to do.
     perform pg_advisory_xact_lock(hashtextextended('ops.refresh ' || target_name, 0));
     select * into last_refresh from ops.refreshes as r where r.target = target_name;
@@ -610,9 +620,10 @@ begin
     if not is_whole and not exists (select from ops.unseen_changes(target_name, inputs || thawed)) then
         refreshed_what := 'nothing';
         -- What it has seen holds back only changes of others that are still kept.
-        if last_refresh.inputs <> inputs or exists (select from ops.changes) then
+        if last_refresh.inputs <> inputs or last_refresh.dirty_sql <> dirty_sql
+            or exists (select from ops.changes) then
             update ops.refreshes as r
-            set seen = seen_now, inputs = refresh.inputs, refreshed_at = default
+            set seen = seen_now, inputs = refresh.inputs, dirty_sql = refresh.dirty_sql, refreshed_at = default
             where r.target = target_name;
         end if;
         return next;
@@ -629,29 +640,38 @@ begin
     );
 
     if grain = 'period' then
+        perform ops.freeze_what_has_left(refreshed, grain_column, inputs, dirty_sql, sql_hash);
         select coalesce(array_agg(p.period), '{}') into frozen
         from ops.refreshed_periods as p
         where p.target = target_name and p.state = 'frozen';
     end if;
 
-    if is_whole then
-        null;
-    elsif grain = 'all' then
+    if grain = 'all' then
         dirty := '{all}';
-    else
+    elsif not is_whole or frozen <> '{}' and last_refresh.target is not null then
         execute format(
             'with changes as materialized (select * from ops.unseen_changes(%L, %L)) '
             'select coalesce(array_agg(distinct d.dirty), %L) from ('
             'select coalesce(s.dirty::text, %L) as dirty from (%s) as s (dirty) '
             'union all select keys ->> ''day'' from changes where table_name = %L '
-            'union all select ''infinity'' from changes where keys is null) as d '
-            'where d.dirty <> all(%L)',
+            'union all select ''infinity'' from changes where keys is null) as d',
             target_name, inputs || thawed, '{}',
             case grain when 'period' then '0001-01-01' else '' end,
-            dirty_sql, thawed, frozen::text[]
+            dirty_sql, thawed
         ) into dirty;
         -- A change that does not say what it concerns.
-        is_whole := 'infinity' = any(dirty);
+        is_whole := is_whole or 'infinity' = any(dirty);
+        if frozen <> '{}' then
+            select
+                coalesce(array_agg(d.day) filter (where d.day = any(frozen::text[])), '{}'),
+                coalesce(array_agg(d.day) filter (where d.day <> all(frozen::text[])), '{}')
+            into late, dirty
+            from unnest(dirty) as d (day);
+            perform ops.note_late_rows(
+                target_name, inputs, dirty_sql,
+                case when 'infinity' = any(dirty) then frozen else late::date[] end
+            );
+        end if;
     end if;
 
     if is_whole then
@@ -662,14 +682,20 @@ begin
         end;
         execute format('delete from %s where %s', refreshed, in_target);
         get diagnostics rows_deleted = row_count;
-        execute format(
-            'insert into %s select * from (%s) as m where %s',
-            refreshed, regexp_replace(model_sql, marker, 'true', 'g'), in_target
-        );
-        get diagnostics rows_inserted = row_count;
         if last_refresh.relation is distinct from refreshed::oid then
-            rows_inserted := rows_inserted + ops.restore_frozen_periods(refreshed);
+            rows_inserted := ops.restore_frozen_periods(refreshed);
         end if;
+        -- What has moved since from a frozen day to an open one stands where it was frozen.
+        execute format(
+            'insert into %1$s select * from (%2$s) as m where %3$s and %4$s',
+            refreshed, regexp_replace(model_sql, marker, 'true', 'g'), in_target,
+            case
+                when frozen = '{}' then 'true'
+                else format('not exists (select from %1$s as t where t.%2$s = m.%2$s)', refreshed, column_names[1])
+            end
+        );
+        get diagnostics found_rows = row_count;
+        rows_inserted := rows_inserted + found_rows;
         insert into ops.changes (table_name, keys) values (target_name, null);
         -- The models on it are next, before autovacuum gets here.
         execute format('analyze %s', refreshed);
@@ -736,11 +762,11 @@ begin
         ) using target_name, seen_now, sql_hash, case when is_whole then '{}' else dirty::date[] end, is_whole;
     end if;
 
-    insert into ops.refreshes (target, relation, grain, grain_column, inputs, model_hash, seen)
-    values (target_name, refreshed, grain, grain_column, inputs, sql_hash, seen_now)
+    insert into ops.refreshes (target, relation, grain, grain_column, inputs, dirty_sql, model_hash, seen)
+    values (target_name, refreshed, grain, grain_column, inputs, dirty_sql, sql_hash, seen_now)
     on conflict (target) do update
     set relation = excluded.relation, grain = excluded.grain, grain_column = excluded.grain_column,
-        inputs = excluded.inputs, model_hash = excluded.model_hash, seen = excluded.seen,
+        inputs = excluded.inputs, dirty_sql = excluded.dirty_sql, model_hash = excluded.model_hash, seen = excluded.seen,
         refreshed_at = excluded.refreshed_at;
 
     return next;

@@ -26,7 +26,7 @@ select table_name, content_hash
 from ops.content_hashes
 where false;
 
-select target, relation, grain, grain_column, model_hash, seen, refreshed_at
+select target, relation, grain, grain_column, dirty_sql, model_hash, seen, refreshed_at
 from ops.refreshes
 where false;
 

@@ -4,4 +4,6 @@
     from changes
     inner join {{ raw_table("agentic", "agent_audit_log") }} as audited
         on audited.session_id = (keys ->> 'session_id')::uuid
+    union all
+    {{ departed_days("agentic", "agent_audit_log", "keys ->> 'session_id'") }}
 {%- endmacro %}

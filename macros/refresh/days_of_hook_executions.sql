@@ -6,4 +6,13 @@
         on executions.root_id in ((keys ->> 'root_id')::uuid, (keys ->> 'correlation_id')::uuid)
     inner join {{ raw_table("traceability", "hook_executions") }} as hooks
         on hooks.trace_id = executions.id
+    union all
+    select departed.day
+    from changes
+    inner join {{ raw_table("traceability", "execution_traces") }} as executions
+        on executions.root_id in ((keys ->> 'root_id')::uuid, (keys ->> 'correlation_id')::uuid)
+    inner join ops.departed_keys as departed
+        on
+            departed.table_name = '{{ raw_table("traceability", "hook_executions") }}'
+            and departed.key = executions.id::text
 {%- endmacro %}

@@ -4,5 +4,7 @@
     from changes
     inner join {{ raw_table("raaf", "raaf_tracing_spans") }} as spans on spans.trace_id = (keys ->> 'trace_id')::varchar
     union all
+    {{ departed_days("raaf", "raaf_tracing_spans", "keys ->> 'trace_id'") }}
+    union all
     select (keys ->> 'day')::date from changes
 {%- endmacro %}

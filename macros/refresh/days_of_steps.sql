@@ -14,6 +14,15 @@
         select calls.started_at
         from {{ raw_table("traceability", "endpoint_calls") }} as calls
         where calls.trace_id = executions.id
+        union all
+        select departed.day::timestamp at time zone 'UTC'
+        from ops.departed_keys as departed
+        where
+            departed.table_name in (
+                '{{ raw_table("traceability", "hook_executions") }}',
+                '{{ raw_table("traceability", "endpoint_calls") }}'
+            )
+            and departed.key = executions.id::text
     ) as steps on true
     union all
     select (keys ->> 'day')::date from changes

@@ -3,4 +3,6 @@
     select (spans.started_at at time zone 'UTC')::date
     from changes
     inner join {{ raw_table("observability", "spans") }} as spans on spans.trace_id = (keys ->> 'trace_id')::uuid
+    union all
+    {{ departed_days("observability", "spans", "keys ->> 'trace_id'") }}
 {%- endmacro %}

@@ -25,7 +25,9 @@
     {% if steps %}
         {% do run_query("delete from " ~ table) %}
         {% do run_query("alter table " ~ table ~ " " ~ steps | join(", ")) %}
-        {% do run_query("delete from ops.refreshes where target = '" ~ table.schema ~ "." ~ table.identifier ~ "'") %}
+        {% do run_query(
+            "update ops.refreshes set relation = 0 where target = '" ~ table.schema ~ "." ~ table.identifier ~ "'"
+        ) %}
     {% endif %}
     {{ return(steps | length > 0) }}
 {% endmacro %}

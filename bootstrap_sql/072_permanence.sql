@@ -1,0 +1,1050 @@
+-- How raw rows leave the database while no number in a mart changes. First every day that is computed
+-- from a month of a table is frozen, in each model that reads the table. Then the month goes, if nothing
+-- speaks against it. What comes late for a frozen day stays raw, is listed, and is counted once all that
+-- the day was computed from is back.
+
+set local role agentbooks_owner;
+
+create table ops.departures (
+    table_name text not null,
+    month date not null check (extract(day from month) = 1),
+    seen pg_snapshot not null,
+    frozen_at timestamptz not null default clock_timestamp(),
+    removed_at timestamptz,
+    primary key (table_name, month)
+);
+
+comment on table ops.departures is
+'One row per month of a raw table that stands frozen in all that reads it: about to leave, or gone.';
+comment on column ops.departures.table_name is 'Raw table, with its schema.';
+comment on column ops.departures.month is 'First UTC day of the month.';
+comment on column ops.departures.seen is
+'The month''s rows of transactions that this snapshot saw are counted.';
+comment on column ops.departures.frozen_at is 'When its days were frozen.';
+comment on column ops.departures.removed_at is 'When its rows left; null as long as they are here.';
+
+create table ops.frozen_for (
+    target text not null,
+    period date not null,
+    table_name text not null,
+    month date not null,
+    primary key (target, period, table_name, month),
+    foreign key (table_name, month) references ops.departures on delete cascade
+);
+
+create index idx_frozen_for_departure on ops.frozen_for (table_name, month);
+
+comment on table ops.frozen_for is
+'One row per frozen day of a model and month of a raw table that it was computed from. A day can be '
+'computed again once none of these months is away.';
+comment on column ops.frozen_for.target is 'Table of the model, with its schema.';
+comment on column ops.frozen_for.period is 'UTC day; 0001-01-01 stands for rows without one.';
+comment on column ops.frozen_for.table_name is 'Raw table, with its schema.';
+comment on column ops.frozen_for.month is 'First UTC day of the month.';
+
+create table ops.departed_keys (
+    table_name text not null,
+    key text not null,
+    day date not null,
+    is_orphaned boolean not null default false,
+    primary key (table_name, key, day)
+);
+
+-- A deleted trace or session, whatever has left of it.
+create index idx_departed_keys_key on ops.departed_keys (key);
+
+comment on table ops.departed_keys is
+'What is left of rows that have gone: one row per trace, session or pattern and UTC day. A change that leads '
+'to days through such rows finds them here, and a person''s data is found where it went.';
+comment on column ops.departed_keys.table_name is 'Raw table, with its schema.';
+comment on column ops.departed_keys.key is
+'What the rows hang under: the column by which ops.table_layouts would spread the table.';
+comment on column ops.departed_keys.day is 'UTC day of the rows.';
+comment on column ops.departed_keys.is_orphaned is
+'Whether what they hang under was deleted since, and with it they: they do not come back.';
+
+create table ops.late_rows (
+    table_name text not null,
+    row jsonb,
+    day date,
+    target text not null,
+    period date not null,
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
+    arrived_at timestamptz not null default clock_timestamp(),
+    unique nulls not distinct (target, period, table_name, row)
+);
+
+create index idx_late_rows_table_day on ops.late_rows (table_name, day);
+
+comment on table ops.late_rows is
+'One row per change, and frozen day of a model that it would alter: it came late, and is counted once the '
+'day is computed again. The row itself is where it was written; a deleted one is not.';
+comment on column ops.late_rows.table_name is
+'Table that changed, with its schema: a raw table, a seed, or another model.';
+comment on column ops.late_rows.row is
+'What its changes are followed by, as in ops.changes; null where anything in it may have changed.';
+comment on column ops.late_rows.day is 'UTC day of the changed row, if it has one.';
+comment on column ops.late_rows.target is 'Model that has not counted it.';
+comment on column ops.late_rows.period is 'Its frozen day; 0001-01-01 stands for rows without one.';
+comment on column ops.late_rows.change_id is 'Transaction that listed it.';
+comment on column ops.late_rows.arrived_at is 'When that was.';
+
+create table ops.legal_holds (
+    hold_id bigint not null generated always as identity primary key,
+    subject_id text,
+    session_id text,
+    trace_id text,
+    table_name text,
+    first_day date,
+    last_day date,
+    reason text not null check (reason <> ''),
+    placed_by text not null default session_user,
+    placed_at timestamptz not null default clock_timestamp(),
+    released_at timestamptz,
+    constraint legal_holds_hold_something check (
+        num_nonnulls(subject_id, session_id, trace_id, first_day) > 0
+    ),
+    constraint legal_holds_period check (
+        (first_day is null) = (last_day is null) and first_day <= last_day
+    )
+);
+
+comment on table ops.legal_holds is
+'One row per reason to keep rows whatever policies say: those of a subject, a session or a trace, or of a '
+'period; where several are given, those that all of them name.';
+comment on column ops.legal_holds.hold_id is 'The hold.';
+comment on column ops.legal_holds.subject_id is 'A user''s id, in whichever table.';
+comment on column ops.legal_holds.session_id is 'A session.';
+comment on column ops.legal_holds.trace_id is 'A trace.';
+comment on column ops.legal_holds.table_name is 'The one table it holds, with its schema; null: all.';
+comment on column ops.legal_holds.first_day is 'First UTC day; null: any.';
+comment on column ops.legal_holds.last_day is 'Last UTC day.';
+comment on column ops.legal_holds.reason is 'Why, such as the number of a case.';
+comment on column ops.legal_holds.placed_by is 'Role that logged in to place it.';
+comment on column ops.legal_holds.placed_at is 'When.';
+comment on column ops.legal_holds.released_at is 'When it ended; null as long as it holds.';
+
+create table ops.archive_files (
+    table_name text not null,
+    month date not null check (extract(day from month) = 1),
+    url text not null primary key,
+    rows bigint not null check (rows >= 0),
+    checksums jsonb not null check (jsonb_typeof(checksums) = 'object'),
+    schema jsonb not null,
+    code_version text not null,
+    state text not null check (state in ('written', 'verified'))
+);
+
+create index idx_archive_files_month on ops.archive_files (table_name, month);
+
+comment on table ops.archive_files is
+'One row per file with rows of a month of a raw table. A month that has left lies in its verified files.';
+comment on column ops.archive_files.table_name is 'Raw table, with its schema.';
+comment on column ops.archive_files.month is 'First UTC day of the month.';
+comment on column ops.archive_files.url is 'Where it is.';
+comment on column ops.archive_files.rows is 'How many rows it has.';
+comment on column ops.archive_files.checksums is
+'By column: the sum over its values'' checksums, as ops.column_checksums gives it.';
+comment on column ops.archive_files.schema is 'By column: its type in the table.';
+comment on column ops.archive_files.code_version is 'Version of agentbooks that wrote it.';
+comment on column ops.archive_files.state is
+'written; verified: read back, and found equal to the rows of the table.';
+
+grant select, insert on ops.late_rows, ops.departures, ops.frozen_for to agentbooks_refresher;
+grant select on ops.departed_keys to agentbooks_refresher;
+grant select on ops.departures, ops.frozen_for, ops.departed_keys, ops.late_rows, ops.legal_holds
+to agentbooks_retention;
+grant select, insert, update, delete on ops.archive_files to agentbooks_retention;
+
+
+-- Where a month's rows are
+
+create function ops.month_clock(monthly regclass) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select quote_ident(a.attname)
+    from pg_partitioned_table as p
+    inner join pg_attribute as a on p.partrelid = a.attrelid and p.partattrs[0] = a.attnum
+    where p.partstrat = 'r' and p.partrelid in (
+        monthly, to_regclass(format('archive.%I', replace(ops.relation_name(monthly), '.', '__')))
+    )
+    limit 1
+);
+
+comment on function ops.month_clock(regclass) is
+'Column whose UTC month says with which month a row leaves; null for a table that is not kept by months.';
+
+create function ops.month_rows(monthly regclass, month date) returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    archive constant regclass := to_regclass(
+        format('archive.%I', replace(ops.relation_name(monthly), '.', '__'))
+    );
+    clock constant text := ops.month_clock(monthly);
+    column_names text;
+begin
+    if clock is null then
+        raise exception 'month_rows: % is not kept by months, in partitions of it or of its archive', monthly
+            using errcode = 'wrong_object_type';
+    end if;
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum) into column_names
+    from pg_attribute as a
+    where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped;
+    return (
+        select string_agg(
+            format(
+                'select %s from %s where %s >= %L and %3$s < %5$L', column_names, r.relation, clock,
+                date_trunc('month', month::timestamp) at time zone 'UTC',
+                (date_trunc('month', month::timestamp) + interval '1 month') at time zone 'UTC'
+            ),
+            ' union all '
+        )
+        from unnest(array[monthly, archive]) as r (relation)
+        where r.relation is not null
+    );
+end
+$function$;
+
+comment on function ops.month_rows(regclass, date) is
+'Query of all rows of a month of a table, wherever in the database they are.';
+
+create function ops.month_partitions(monthly regclass, month date) returns setof regclass
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+begin atomic
+    select i.inhrelid::regclass
+    from pg_inherits as i
+    inner join pg_class as c on i.inhrelid = c.oid
+    where
+        i.inhparent in (
+            monthly, to_regclass(format('archive.%I', replace(ops.relation_name(monthly), '.', '__')))
+        )
+        and pg_get_expr(c.relpartbound, c.oid) = (
+            select format(
+                'FOR VALUES FROM (%L) TO (%L)',
+                date_trunc('month', month_partitions.month::timestamp) at time zone 'UTC',
+                (date_trunc('month', month_partitions.month::timestamp) + interval '1 month')
+                at time zone 'UTC'
+            )
+        );
+end;
+
+comment on function ops.month_partitions(regclass, date) is
+'The partitions that hold a month of a table, in the table or its archive.';
+
+create function ops.column_checksums(monthly regclass, rows_sql text) returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set bytea_output = 'hex'
+set extra_float_digits = 1
+as $function$
+declare
+    checksums jsonb;
+begin
+    execute format(
+        'select to_jsonb(s) from (select %s from (%s) as r) as s',
+        (
+            select string_agg(
+                format('coalesce(sum((''x'' || left(md5(r.%1$I::text), 15))::bit(60)::bigint), 0) as %1$I', a.attname),
+                ', ' order by a.attnum
+            )
+            from pg_attribute as a
+            where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped
+        ),
+        rows_sql
+    ) into checksums;
+    return checksums;
+end
+$function$;
+
+comment on function ops.column_checksums(regclass, text) is
+'By column of a table, over rows of it: the sum of the first 60 bits of md5 over its values as text, nulls as '
+'0. What it gives depends neither on the order of rows nor on settings.';
+
+
+-- Freezing. In the name of whoever refreshes: what leads from rows to days is SQL of the models.
+
+create function ops.keys_of_month(monthly regclass, month date) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select format(
+        'select %1$L as table_name, to_jsonb(k) as keys from (select distinct %2$s from (%3$s) as r) as k '
+        'union select %1$L, jsonb_build_object(''day'', d::date) '
+        'from generate_series(%4$L::timestamp, %5$L::timestamp, interval ''1 day'') as d',
+        c.table_name, c.keys, ops.month_rows(monthly, month),
+        date_trunc('month', month::timestamp),
+        date_trunc('month', month::timestamp) + interval '1 month - 1 day'
+    )
+    from ops.captured_tables as c
+    where c.table_name = ops.relation_name(monthly)
+);
+
+comment on function ops.keys_of_month(regclass, date) is
+'Query of what would be dirty without a month of a table: its rows'' keys as in ops.changes, and all its days.';
+
+create function ops.days_led_to(keys_sql text, dirty_sql text) returns date[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    days date[];
+begin
+    execute format(
+        'with changes as materialized (%s) '
+        'select coalesce(array_agg(distinct coalesce(d.dirty, ''0001-01-01'')), ''{}'') '
+        'from (%s) as d (dirty) where d.dirty is distinct from ''infinity''',
+        keys_sql, dirty_sql
+    ) into days;
+    return days;
+end
+$function$;
+
+comment on function ops.days_led_to(text, text) is
+'The days of a model that changes of these keys would dirty.';
+
+create function ops.readers(read text) returns table (target text, grain text, is_developers boolean)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select
+        r.target,
+        r.grain,
+        split_part(r.target, '.', 1) not in ('intermediate', 'marts')
+    from ops.refreshes as r
+    where read = any(r.inputs) and to_regclass(r.target) = r.relation
+    order by r.target;
+end;
+
+comment on function ops.readers(text) is
+'The refreshed tables that are computed from a raw table, not only through other refreshed tables. A '
+'developer''s own freeze what has left when they are refreshed, and hold up nothing.';
+
+create function ops.freeze_periods(frozen regclass, days date[]) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    target_name constant text := ops.relation_name(frozen);
+    opened date;
+    frozen_days bigint := 0;
+begin
+    insert into ops.refreshed_periods (target, period, rows_before, rows_after, seen, model_hash)
+    select target_name, d.day, 0, 0, r.seen, r.model_hash
+    from unnest(days) as d (day)
+    cross join ops.refreshes as r
+    where r.target = target_name
+    on conflict do nothing;
+
+    for opened in
+        select p.period
+        from ops.refreshed_periods as p
+        where p.target = target_name and p.period = any(days) and p.state <> 'frozen'
+        order by p.period
+    loop
+        perform ops.seal_period(frozen, opened);
+        perform ops.freeze_period(frozen, opened);
+        frozen_days := frozen_days + 1;
+    end loop;
+    return frozen_days;
+end
+$function$;
+
+comment on function ops.freeze_periods(regclass, date[]) is
+'Seals and freezes these days of a model where they are not frozen; returns how many.';
+
+create function ops.freeze_month(monthly regclass, month date) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    monthly_name constant text := ops.relation_name(monthly);
+    first_day constant date := date_trunc('month', month::timestamp)::date;
+    this_month constant date := (select date_trunc('month', a.as_of_date::timestamp)::date from ops.as_of as a);
+    keys_sql text;
+    reader record;
+    reader_days date[];
+    waiting_days date[];
+    frozen_days bigint := 0;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
+    if first_day >= this_month then
+        raise exception 'freeze_month: % of % is not over', to_char(first_day, 'YYYY-MM'), monthly_name
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    keys_sql := ops.keys_of_month(monthly, first_day);
+    if keys_sql is null then
+        raise exception 'freeze_month: % is no raw table whose changes are followed', monthly_name
+            using errcode = 'wrong_object_type';
+    end if;
+    insert into ops.departures (table_name, month, seen)
+    values (monthly_name, first_day, pg_current_snapshot())
+    on conflict do nothing;
+    if not found then
+        return 0;
+    end if;
+
+    perform ops.collect_changes();
+    execute 'drop table if exists pg_temp.departing_keys';
+    execute format('create temp table departing_keys on commit drop as %s', keys_sql);
+
+    for reader in
+        select b.grain, r.*
+        from ops.readers(monthly_name) as b
+        inner join ops.refreshes as r using (target)
+        where not b.is_developers
+    loop
+        if reader.grain <> 'period' then
+            raise exception 'freeze_month: % reads % and is not refreshed by day, so that nothing can stay of it',
+                reader.target, monthly_name
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        reader_days := ops.days_led_to('select * from pg_temp.departing_keys', reader.dirty_sql);
+        if exists (select from unnest(reader_days) as d (day) where d.day >= this_month) then
+            raise exception 'freeze_month: % of % would freeze % of %, which is not over',
+                to_char(first_day, 'YYYY-MM'), monthly_name,
+                (select max(d.day) from unnest(reader_days) as d (day)), reader.target
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        waiting_days := ops.days_led_to(
+            format('select * from ops.unseen_changes(%L, %L)', reader.target, reader.inputs), reader.dirty_sql
+        );
+        if waiting_days && reader_days or exists (
+            select from ops.unseen_changes(reader.target, reader.inputs) as c where c.keys is null
+        ) then
+            raise exception 'freeze_month: changes wait to be counted in %; run dbt first', reader.target
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        frozen_days := frozen_days + ops.freeze_periods(reader.relation::regclass, reader_days);
+        insert into ops.frozen_for (target, period, table_name, month)
+        select reader.target, d.day, monthly_name, first_day
+        from unnest(reader_days) as d (day);
+    end loop;
+    return frozen_days;
+end
+$function$;
+
+comment on function ops.freeze_month(regclass, date) is
+'Freezes all days that are computed from a month of a raw table, in each model that reads it; returns how '
+'many. From then on changes of them wait in ops.late_rows. Refuses a month whose days are not over, or '
+'have changes that are not counted yet.';
+
+create function ops.freeze_what_has_left(
+    refreshed regclass, grain_column text, inputs text[], dirty_sql text, sql_hash text
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    target_name constant text := ops.relation_name(refreshed);
+    is_built boolean;
+    departed record;
+    led_to date[];
+begin
+    for departed in
+        select d.*
+        from ops.departures as d
+        where
+            d.removed_at is not null
+            and d.table_name = any(inputs)
+            and not exists (
+                select from ops.frozen_for as f
+                where f.target = target_name and f.table_name = d.table_name and f.month = d.month
+            )
+    loop
+        led_to := ops.days_led_to(
+            format(
+                'select %1$L as table_name, jsonb_build_object(''day'', d::date) as keys '
+                'from generate_series(%2$L::timestamp, %3$L::timestamp, interval ''1 day'') as d '
+                'union all select k.table_name, jsonb_build_object(l.distribution_column, k.key, ''day'', k.day) '
+                'from ops.departed_keys as k inner join ops.table_layouts as l using (table_name) '
+                'where k.table_name = %1$L and k.day between %2$L and %3$L',
+                departed.table_name, departed.month, (departed.month + interval '1 month - 1 day')::date
+            ),
+            dirty_sql
+        );
+        select r.relation = refreshed::oid into is_built from ops.refreshes as r where r.target = target_name;
+        if is_built then
+            perform ops.freeze_periods(refreshed, led_to);
+        else
+            insert into ops.refreshed_periods (target, period, state, rows_before, rows_after, seen, model_hash)
+            select target_name, d.day, 'frozen', 0, 0, pg_current_snapshot(), sql_hash
+            from unnest(led_to) as d (day)
+            on conflict (target, period) do update set state = 'frozen';
+        end if;
+        insert into ops.frozen_for (target, period, table_name, month)
+        select target_name, d.day, departed.table_name, departed.month
+        from unnest(led_to) as d (day);
+    end loop;
+end
+$function$;
+
+comment on function ops.freeze_what_has_left(regclass, text, text[], text, text) is
+'Freezes, in a model that is new or reads another table than before, the days of months that have left: what '
+'remains of them is not the whole. Called by ops.refresh.';
+
+create function ops.note_late_rows(refreshed text, inputs text[], dirty_sql text, late date[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if late = '{}' then
+        return;
+    end if;
+    execute format(
+        'insert into ops.late_rows (table_name, row, day, target, period) '
+        'select c.table_name, c.keys, (c.keys ->> ''day'')::date, $1, d.dirty '
+        'from ops.unseen_changes($1, $2) as c '
+        'cross join lateral ('
+        'with changes as (select c.table_name, c.keys) '
+        'select coalesce(s.dirty, ''0001-01-01'') as dirty from (%s) as s (dirty) where c.keys is not null) as d '
+        'where d.dirty = any($3) '
+        'union all select distinct c.table_name, null::jsonb, null::date, $1, d.day '
+        'from ops.unseen_changes($1, $2) as c cross join unnest($3) as d (day) '
+        'where c.keys is null and ('
+        'exists (select from ops.captured_tables as t where t.table_name = c.table_name) '
+        'or exists (select from ops.content_hashes as h where h.table_name = c.table_name)) '
+        'on conflict do nothing',
+        dirty_sql
+    ) using refreshed, inputs, late;
+end
+$function$;
+
+comment on function ops.note_late_rows(text, text[], text, date[]) is
+'Lists the changes that a model has not seen and that lead to these frozen days of it. A changed view is '
+'none: a frozen day stands as it was computed then. Called by ops.refresh.';
+
+
+-- The gate
+
+create function ops.holds_on(held regclass, rows_sql text) returns table (hold_id bigint, held_rows bigint)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    held_name constant text := ops.relation_name(held);
+    clock constant text := ops.month_clock(held);
+    hold ops.legal_holds;
+    conditions text[];
+begin
+    for hold in
+        select h.*
+        from ops.legal_holds as h
+        where h.released_at is null and coalesce(h.table_name, held_name) = held_name
+        order by h.hold_id
+    loop
+        select array_agg(c.condition) into conditions
+        from (
+            -- By its own columns, or by the trace or session that it hangs under.
+            select
+                '(' || coalesce(string_agg(
+                    case
+                        when a.is_own then format('r.%I::text = %L', a.attname, s.value)
+                        else format(
+                            'exists (select from %s as p where p.%I = r.%I and p.%I::text = %L)',
+                            a.parent, a.parent_key, a.child_key, a.attname, s.value
+                        )
+                    end, ' or '
+                ), 'false') || ')' as condition
+            from (
+                values
+                ('subject', hold.subject_id), ('session', hold.session_id), ('trace', hold.trace_id)
+            ) as s (kind, value)
+            left join lateral (
+                select true as is_own, o.attname, null::regclass as parent, null as parent_key, null as child_key
+                from pg_attribute as o
+                where o.attrelid = held and o.attnum > 0 and not o.attisdropped
+                union all
+                select false, p.attname, f.confrelid::regclass, pk.attname, fk.attname
+                from pg_constraint as f
+                inner join pg_attribute as p on f.confrelid = p.attrelid and p.attnum > 0 and not p.attisdropped
+                inner join pg_attribute as pk on f.confrelid = pk.attrelid and f.confkey[1] = pk.attnum
+                inner join pg_attribute as fk on f.conrelid = fk.attrelid and f.conkey[1] = fk.attnum
+                where f.conrelid = held and f.contype = 'f' and cardinality(f.conkey) = 1
+            ) as a
+                on case s.kind
+                    when 'subject' then a.attname in ('user_id', 'sender_user_id')
+                    when 'session' then a.attname = 'session_id'
+                    else a.attname in ('trace_id', 'correlation_id', 'root_id')
+                end
+            where s.value is not null
+            group by s.kind
+            union all
+            select format(
+                'r.%1$s >= %2$L and r.%1$s < %3$L', clock,
+                hold.first_day::timestamp at time zone 'UTC', (hold.last_day + 1)::timestamp at time zone 'UTC'
+            )
+            where hold.first_day is not null
+        ) as c;
+        execute format(
+            'select count(*) from (%s) as r where %s', rows_sql, array_to_string(conditions, ' and ')
+        ) into held_rows;
+        hold_id := hold.hold_id;
+        if held_rows > 0 then
+            return next;
+        end if;
+    end loop;
+end
+$function$;
+
+comment on function ops.holds_on(regclass, text) is
+'One row per legal hold in force that covers some of a table''s rows, and how many of them.';
+
+create function ops.departure_refusals(monthly regclass, month date) returns table (reason text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    monthly_name constant text := ops.relation_name(monthly);
+    first_day constant date := date_trunc('month', month::timestamp)::date;
+    last_day constant date := (date_trunc('month', month::timestamp) + interval '1 month - 1 day')::date;
+    month_text constant text := to_char(first_day, 'YYYY-MM') || ' of ' || monthly_name;
+    rows_sql text;
+    departure ops.departures;
+    present_rows bigint;
+    late_rows bigint;
+    copy record;
+begin
+    if month is null or ops.month_clock(monthly) is null
+        or not exists (select from ops.captured_tables as c where c.table_name = monthly_name) then
+        raise exception 'departure_refusals: % is no raw table that is kept by months',
+            coalesce(monthly_name, 'null')
+            using errcode = 'wrong_object_type';
+    end if;
+    rows_sql := ops.month_rows(monthly, first_day);
+    select * into departure from ops.departures as d where d.table_name = monthly_name and d.month = first_day;
+
+    if departure.removed_at is not null then
+        reason := format('%s left on %s', month_text, (departure.removed_at at time zone 'UTC')::date);
+        return next;
+        return;
+    end if;
+
+    return query
+    select format('%s is not over', month_text)
+    from ops.as_of as a
+    where a.as_of_date <= last_day
+    union all
+    select format('%s has no partition; ops.maintain_partitions makes one for rows that wait', month_text)
+    where not exists (select from ops.month_partitions(monthly, first_day));
+
+    if departure.table_name is null then
+        return query
+        select format('%s is not frozen%s: run ops.freeze_month', month_text, ' in ' || string_agg(b.target, ', '))
+        from ops.readers(monthly_name) as b
+        where not b.is_developers;
+    else
+        return query
+        select format(
+            '%s is not frozen in %s, which is younger: thaw it, run dbt, and freeze it again', month_text, b.target
+        )
+        from ops.readers(monthly_name) as b
+        where not b.is_developers and not exists (
+            select from ops.frozen_for as f
+            where f.target = b.target and f.table_name = monthly_name and f.month = first_day
+        );
+
+        execute format(
+            'select count(*) from (%s) as r where %s and r.change_id < %s', rows_sql,
+            ops.unseen_transactions(departure.seen, 'change_id'), pg_snapshot_xmax(pg_current_snapshot())
+        ) into late_rows;
+        select late_rows + count(distinct l.row) into late_rows
+        from ops.late_rows as l
+        where l.table_name = monthly_name and l.day between first_day and last_day;
+        if late_rows > 0 then
+            reason := format(
+                '%s: changes came since it was frozen (%s): thaw it, run dbt, and freeze it again',
+                month_text, late_rows
+            );
+            return next;
+        end if;
+    end if;
+
+    execute format('select count(*) from (%s) as r', rows_sql) into present_rows;
+    select
+        coalesce(sum(f.rows), 0) as rows,
+        coalesce((
+            select jsonb_object_agg(c.key, c.checksum)
+            from (
+                select e.key, sum(e.value::numeric) as checksum
+                from ops.archive_files as g
+                cross join lateral jsonb_each_text(g.checksums) as e
+                where g.table_name = monthly_name and g.month = first_day and g.state = 'verified'
+                group by e.key
+            ) as c
+        ), '{}') as checksums
+    into copy
+    from ops.archive_files as f
+    where f.table_name = monthly_name and f.month = first_day and f.state = 'verified';
+    if copy.rows <> present_rows then
+        reason := format('%s has %s rows, its verified copy %s', month_text, present_rows, copy.rows);
+        return next;
+    elsif present_rows > 0 and copy.checksums <> ops.column_checksums(monthly, rows_sql) then
+        reason := format('%s is not what its verified copy says', month_text);
+        return next;
+    end if;
+
+    return query
+    select format('%s: legal hold %s covers %s rows', month_text, h.hold_id, h.held_rows)
+    from ops.holds_on(monthly, rows_sql) as h;
+end
+$function$;
+
+comment on function ops.departure_refusals(regclass, date) is
+'One row per reason why a month of a raw table may not leave the database; none if it may.';
+
+create function ops.remove_month(monthly regclass, month date) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    monthly_name constant text := ops.relation_name(monthly);
+    first_day constant date := date_trunc('month', month::timestamp)::date;
+    refusals text;
+    part regclass;
+    removed_rows bigint;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
+    -- Nobody writes to the month while it is weighed; the rest of the table is left alone.
+    for part in select p from ops.month_partitions(monthly, first_day) as p loop
+        execute format('lock table only %s in share mode', part);
+    end loop;
+    select string_agg(r.reason, '; ') into refusals from ops.departure_refusals(monthly, first_day) as r;
+    if refusals is not null then
+        raise exception 'remove_month: %', refusals using errcode = 'object_not_in_prerequisite_state';
+    end if;
+
+    execute format(
+        'insert into ops.departed_keys (table_name, key, day) '
+        'select distinct %L, r.%I::text, (r.%s at time zone ''UTC'')::date from (%s) as r on conflict do nothing',
+        monthly_name,
+        (select l.distribution_column from ops.table_layouts as l where l.table_name = monthly_name),
+        ops.month_clock(monthly), ops.month_rows(monthly, first_day)
+    );
+    execute format('select count(*) from (%s) as r', ops.month_rows(monthly, first_day)) into removed_rows;
+    for part in select p from ops.month_partitions(monthly, first_day) as p loop
+        execute format('drop table %s', part);
+    end loop;
+    update ops.departures as d set removed_at = clock_timestamp()
+    where d.table_name = monthly_name and d.month = first_day;
+    return removed_rows;
+end
+$function$;
+
+comment on function ops.remove_month(regclass, date) is
+'Drops a month of a raw table, from the table and its archive, if ops.departure_refusals has nothing against '
+'it; returns how many rows went. Their verified files are then all there is of them.';
+
+
+-- The way back
+
+create function ops.thaw_month(monthly regclass, month date) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    monthly_name constant text := ops.relation_name(monthly);
+    first_day constant date := date_trunc('month', month::timestamp)::date;
+    removed_at timestamptz;
+    thawed_days bigint;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
+    select d.removed_at into removed_at
+    from ops.departures as d
+    where d.table_name = monthly_name and d.month = first_day;
+    if not found or removed_at is not null then
+        raise exception 'thaw_month: % of % %', to_char(first_day, 'YYYY-MM'), monthly_name,
+            case when removed_at is null then 'is not frozen' else 'has left; restore it' end
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+
+    -- A day stays frozen as long as any other month that it was computed from is away.
+    with no_longer as (
+        delete from ops.frozen_for as f
+        where f.table_name = monthly_name and f.month = first_day
+        returning f.target, f.period
+    ),
+
+    thawed as (
+        update ops.refreshed_periods as p set state = 'open'
+        from no_longer as n
+        where
+            p.target = n.target and p.period = n.period and p.state = 'frozen'
+            and not exists (
+                select from ops.frozen_for as f
+                where
+                    f.target = n.target and f.period = n.period
+                    and (f.table_name, f.month) is distinct from (monthly_name, first_day)
+            )
+        returning p.target, p.period
+    ),
+
+    counted as (
+        delete from ops.late_rows as l
+        using thawed as t
+        where l.target = t.target and l.period = t.period
+    ),
+
+    marked as (
+        insert into ops.changes (table_name, keys)
+        select 'thawed ' || t.target, jsonb_build_object('day', t.period)
+        from thawed as t
+    )
+
+    select count(*) into thawed_days from thawed;
+    delete from ops.departures as d where d.table_name = monthly_name and d.month = first_day;
+    return thawed_days;
+end
+$function$;
+
+comment on function ops.thaw_month(regclass, date) is
+'Says that a month which was frozen stays, or is back: the next refresh computes the days again that depend on '
+'no other month that has left, and counts what came late. Returns how many days of models.';
+
+create function ops.staged_name(monthly regclass, month date) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return format(
+    '%I.%I',
+    split_part(ops.relation_name(monthly), '.', 1),
+    'restored_' || ops.month_partition_name(monthly, date_trunc('month', month::timestamp)::date)
+);
+
+comment on function ops.staged_name(regclass, date) is
+'Name of the table that takes the rows of a month which is to come back.';
+
+create function ops.stage_month(monthly regclass, month date) returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    first_day constant date := date_trunc('month', month::timestamp)::date;
+    staged constant text := ops.staged_name(monthly, month);
+begin
+    perform from ops.departures as d
+    where d.table_name = ops.relation_name(monthly) and d.month = first_day and d.removed_at is not null;
+    if not found then
+        raise exception 'stage_month: % of % has not left', to_char(first_day, 'YYYY-MM'), monthly
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    execute format('drop table if exists %s', staged);
+    execute format('create table %s (like %s including all)', staged, monthly);
+    execute format('grant select, insert on %s to agentbooks_retention', staged);
+    return staged;
+end
+$function$;
+
+comment on function ops.stage_month(regclass, date) is
+'Makes an empty table for the rows of a month that is to come back, and returns its name: copy them there, '
+'then call ops.restore_month.';
+
+create function ops.restore_month(monthly regclass, month date) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $function$
+declare
+    monthly_name constant text := ops.relation_name(monthly);
+    first_day constant date := date_trunc('month', month::timestamp)::date;
+    month_text constant text := to_char(first_day, 'YYYY-MM') || ' of ' || monthly_name;
+    staged constant regclass := to_regclass(ops.staged_name(monthly, month));
+    column_names text;
+    key_names text;
+    staged_rows bigint;
+    orphaned_rows bigint;
+    restored_rows bigint;
+    parent_table regclass;
+    parent record;
+    part record;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
+    if staged is null then
+        raise exception 'restore_month: no rows of % are there to be restored; copy them to what ops.stage_month makes',
+            month_text
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    execute format('select count(*) from %s', staged) into staged_rows;
+    if not exists (
+        select
+        from (
+            select coalesce(sum(f.rows), 0) as rows
+            from ops.archive_files as f
+            where f.table_name = monthly_name and f.month = first_day and f.state = 'verified'
+        ) as f
+        where f.rows = staged_rows
+    ) or exists (
+        select
+        from jsonb_each_text(ops.column_checksums(monthly, format('select * from %s', staged))) as found
+        left join lateral (
+            select sum((f.checksums ->> found.key)::numeric) as checksum
+            from ops.archive_files as f
+            where f.table_name = monthly_name and f.month = first_day and f.state = 'verified'
+        ) as expected on true
+        where coalesce(expected.checksum, 0) <> found.value::numeric
+    ) then
+        raise exception 'restore_month: the rows of % are not those that were archived', month_text
+            using errcode = 'data_corrupted';
+    end if;
+
+    -- What a deletion would have taken along, had it been here, goes; a parent that has left comes first.
+    for parent in
+        select
+            f.confrelid::regclass as name,
+            f.confdeltype,
+            c.attname as child_column,
+            p.attname as parent_column
+        from pg_constraint as f
+        inner join pg_attribute as c on f.conrelid = c.attrelid and f.conkey[1] = c.attnum
+        inner join pg_attribute as p on f.confrelid = p.attrelid and f.confkey[1] = p.attnum
+        where
+            f.conrelid = monthly and f.contype = 'f' and cardinality(f.conkey) = 1 and f.confdeltype in ('c', 'n')
+    loop
+        execute format(
+            'select count(*) from %s as s inner join ops.departed_keys as k '
+            'on k.table_name = %L and k.key = s.%I::text',
+            staged, ops.relation_name(parent.name), parent.child_column
+        ) into orphaned_rows;
+        if orphaned_rows > 0 then
+            raise exception 'restore_month: % hangs under rows of % that have left; restore those first',
+                month_text, parent.name
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        execute format(
+            'delete from %s as s using ops.departed_keys as k where k.is_orphaned '
+            'and k.table_name = %L and k.key = s.%I::text and k.day between %L and %L',
+            staged, monthly_name,
+            (select l.distribution_column from ops.table_layouts as l where l.table_name = monthly_name),
+            first_day, (first_day + interval '1 month - 1 day')::date
+        );
+        execute format(
+            case parent.confdeltype when 'c' then 'delete from %1$s as s' else 'update %1$s as s set %2$I = null' end
+            || ' where s.%2$I is not null and not exists (select from %3$s as p where p.%4$I = s.%2$I)',
+            staged, parent.child_column, parent.name, parent.parent_column
+        );
+    end loop;
+
+    select
+        string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attgenerated = ''),
+        string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attnum = any(i.indkey))
+    into column_names, key_names
+    from pg_attribute as a
+    inner join pg_index as i on a.attrelid = i.indrelid and i.indisprimary
+    where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped;
+
+    -- What has come meanwhile joins them. Where its key was taken it would have been refused, and is now.
+    if (select c.relkind = 'p' from pg_class as c where c.oid = monthly) then
+        parent_table := monthly;
+        perform ops.create_month_partitions(monthly, first_day, first_day);
+    else
+        parent_table := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
+    end if;
+    for part in
+        select i.inhrelid::regclass as name, i.inhparent::regclass as parent
+        from ops.month_partitions(monthly, first_day) as p
+        inner join pg_inherits as i on i.inhrelid = p
+    loop
+        execute format('alter table %s detach partition %s', part.parent, part.name);
+        execute format(
+            'insert into ops.rejected_records '
+            '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
+            'select sha256(l.record), %1$L, 1, ''a row of this key was archived before it came'', '
+            'substring(l.record for 65536), octet_length(l.record) from ('
+            'select convert_to(to_jsonb(r)::text, ''UTF8'') as record from %2$s as r '
+            'where (%3$s) in (select %3$s from %4$s)) as l on conflict do nothing',
+            'restored ' || monthly_name, part.name, key_names, staged
+        );
+        execute format(
+            'insert into %s (%s) select %2$s from %s on conflict do nothing', staged, column_names, part.name
+        );
+        execute format('drop table %s', part.name);
+    end loop;
+    execute format('select count(*) from %s', staged) into restored_rows;
+
+    -- A refresh of what they lead to finds them by their keys; they themselves are no change.
+    execute format(
+        'insert into ops.changes (table_name, keys) '
+        'select %1$L, to_jsonb(k) from (select distinct %2$s from %3$s) as k '
+        'union select k.table_name, jsonb_build_object(l.distribution_column, k.key, ''day'', k.day) '
+        'from ops.departed_keys as k inner join ops.table_layouts as l using (table_name) '
+        'where k.table_name = %1$L and k.day between %4$L and %5$L',
+        monthly_name, (select c.keys from ops.captured_tables as c where c.table_name = monthly_name), staged,
+        first_day, (first_day + interval '1 month - 1 day')::date
+    );
+    execute format('revoke all on %s from agentbooks_retention', staged);
+    execute format('alter table %s enable row level security', staged);
+    execute format('alter table %s rename to %I', staged, ops.month_partition_name(parent_table, first_day));
+    execute format('alter table %s set schema %I', staged, split_part(ops.relation_name(parent_table), '.', 1));
+    execute format(
+        'alter table %s attach partition %s for values from (%L) to (%L)',
+        parent_table, staged, first_day::timestamptz, (first_day + interval '1 month')::timestamptz
+    );
+
+    delete from ops.departed_keys as k
+    where k.table_name = monthly_name and k.day between first_day and (first_day + interval '1 month - 1 day')::date;
+    update ops.departures as d set removed_at = null
+    where d.table_name = monthly_name and d.month = first_day;
+    perform ops.thaw_month(monthly, first_day);
+    return restored_rows;
+end
+$function$;
+
+comment on function ops.restore_month(regclass, date) is
+'Brings a month back from the rows that were copied to what ops.stage_month made, if they are those that were '
+'archived, together with what came since; returns how many rows the month has. The next refresh counts what '
+'had waited for it.';
+
+revoke all on function ops.month_clock(regclass) from public;
+revoke all on function ops.month_rows(regclass, date) from public;
+revoke all on function ops.month_partitions(regclass, date) from public;
+revoke all on function ops.column_checksums(regclass, text) from public;
+revoke all on function ops.keys_of_month(regclass, date) from public;
+revoke all on function ops.days_led_to(text, text) from public;
+revoke all on function ops.readers(text) from public;
+revoke all on function ops.freeze_periods(regclass, date[]) from public;
+revoke all on function ops.freeze_month(regclass, date) from public;
+revoke all on function ops.freeze_what_has_left(regclass, text, text[], text, text) from public;
+revoke all on function ops.note_late_rows(text, text[], text, date[]) from public;
+revoke all on function ops.holds_on(regclass, text) from public;
+revoke all on function ops.departure_refusals(regclass, date) from public;
+revoke all on function ops.remove_month(regclass, date) from public;
+revoke all on function ops.thaw_month(regclass, date) from public;
+revoke all on function ops.staged_name(regclass, date) from public;
+revoke all on function ops.stage_month(regclass, date) from public;
+revoke all on function ops.restore_month(regclass, date) from public;
+grant execute on function ops.month_clock(regclass) to agentbooks_refresher, agentbooks_retention;
+grant execute on function ops.month_rows(regclass, date) to agentbooks_refresher, agentbooks_retention;
+grant execute on function ops.month_partitions(regclass, date) to agentbooks_refresher, agentbooks_retention;
+grant execute on function ops.column_checksums(regclass, text) to agentbooks_retention;
+grant execute on function ops.keys_of_month(regclass, date) to agentbooks_refresher;
+grant execute on function ops.days_led_to(text, text) to agentbooks_refresher;
+grant execute on function ops.readers(text) to agentbooks_refresher;
+grant execute on function ops.freeze_periods(regclass, date[]) to agentbooks_refresher;
+grant execute on function ops.freeze_month(regclass, date) to agentbooks_refresher;
+grant execute on function ops.freeze_what_has_left(regclass, text, text[], text, text) to agentbooks_refresher;
+grant execute on function ops.note_late_rows(text, text[], text, date[]) to agentbooks_refresher;
+grant execute on function ops.holds_on(regclass, text) to agentbooks_retention;
+grant execute on function ops.departure_refusals(regclass, date) to agentbooks_refresher, agentbooks_retention;
+grant execute on function ops.remove_month(regclass, date) to agentbooks_retention;
+grant execute on function ops.thaw_month(regclass, date) to agentbooks_retention;
+grant execute on function ops.stage_month(regclass, date) to agentbooks_retention;
+grant execute on function ops.restore_month(regclass, date) to agentbooks_retention;

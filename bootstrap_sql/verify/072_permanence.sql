@@ -1,0 +1,47 @@
+-- Raises where a table, a column or a function is missing.
+
+select
+    'ops.month_clock(regclass)'::regprocedure,
+    'ops.month_rows(regclass, date)'::regprocedure,
+    'ops.month_partitions(regclass, date)'::regprocedure,
+    'ops.column_checksums(regclass, text)'::regprocedure,
+    'ops.keys_of_month(regclass, date)'::regprocedure,
+    'ops.days_led_to(text, text)'::regprocedure,
+    'ops.readers(text)'::regprocedure,
+    'ops.freeze_periods(regclass, date[])'::regprocedure,
+    'ops.freeze_month(regclass, date)'::regprocedure,
+    'ops.freeze_what_has_left(regclass, text, text[], text, text)'::regprocedure,
+    'ops.note_late_rows(text, text[], text, date[])'::regprocedure,
+    'ops.holds_on(regclass, text)'::regprocedure,
+    'ops.departure_refusals(regclass, date)'::regprocedure,
+    'ops.remove_month(regclass, date)'::regprocedure,
+    'ops.thaw_month(regclass, date)'::regprocedure,
+    'ops.staged_name(regclass, date)'::regprocedure,
+    'ops.stage_month(regclass, date)'::regprocedure,
+    'ops.restore_month(regclass, date)'::regprocedure;
+
+select table_name, month, seen, frozen_at, removed_at
+from ops.departures
+where false;
+
+select target, period, table_name, month
+from ops.frozen_for
+where false;
+
+select table_name, key, day
+from ops.departed_keys
+where false;
+
+select table_name, row, day, target, period, change_id, arrived_at
+from ops.late_rows
+where false;
+
+select
+    hold_id, subject_id, session_id, trace_id, table_name, first_day, last_day, reason, placed_by, placed_at,
+    released_at
+from ops.legal_holds
+where false;
+
+select table_name, month, url, rows, checksums, schema, code_version, state
+from ops.archive_files
+where false;

@@ -1,0 +1,212 @@
+"""Raw rows leave and come back, and no number of a mart changes but by what came late, and is listed.
+
+Each sequence of steps is done on two databases: one whose months leave and come back, and a twin that keeps
+everything. `AGENTBOOKS_SEQUENCES` sets how many random sequences are tried: 100 unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+import pytest
+from faults import value
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
+from refreshing import Refresher
+from test_refresh import CLEANING, DAYS, SMALL, WRITE, WRITES, _bound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import TestServer
+
+    Step = tuple[str, int, int, int]
+
+SEQUENCES = int(os.environ.get("AGENTBOOKS_SEQUENCES", "100"))
+MONTHS = sorted({day[:7] + "-01" for day in DAYS})
+TABLES = (
+    "observability.spans",
+    "raaf.raaf_tracing_spans",
+    "traceability.hook_executions",
+    "traceability.pattern_usage_log",
+    "chat.chat_messages_v2",
+    "agentic.agent_decisions",
+    "agentic.conversation_history",
+)
+
+
+class Removed(NamedTuple):
+    """What an archive would hold of a month."""
+
+    table: str
+    month: str
+    content: bytes
+
+
+class Archived:
+    """A database whose months leave and come back; the archive is kept in memory."""
+
+    def __init__(self, url: str) -> None:
+        """Connect as the one who writes, refreshes and archives."""
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.away: dict[tuple[str, str], Removed] = {}
+
+    def remove(self, table: str, month: str) -> int:
+        """Freeze a month, copy it and drop it."""
+        with self.connection.transaction():
+            self.connection.execute("select ops.freeze_month(%s, %s)", (table, month))
+        rows_sql = value(self.connection, f"select ops.month_rows('{table}', '{month}')")
+        with self.connection.cursor().copy(f"copy ({rows_sql}) to stdout".encode()) as copy:
+            content = b"".join(bytes(part) for part in copy)
+        rows, checksums = self.connection.execute(
+            f"select (select count(*) from ({rows_sql}) as r), ops.column_checksums(%s, %s)".encode(),
+            (table, rows_sql),
+        ).fetchone()  # type: ignore[misc]
+        self.connection.execute(
+            "insert into ops.archive_files values (%s, %s, %s, %s, %s, '{}', 'test', 'verified')",
+            (table, month, f"{table} {month}", rows, Jsonb(checksums)),
+        )
+        try:
+            removed = value(self.connection, f"select ops.remove_month('{table}', '{month}')")
+        except psycopg.Error:
+            self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
+            raise
+        assert removed == rows
+        self.away[table, month] = Removed(table, month, content)
+        return int(rows)
+
+    def restore(self, table: str, month: str) -> None:
+        """Bring a month back."""
+        staged = value(self.connection, f"select ops.stage_month('{table}', '{month}')")
+        columns = value(
+            self.connection,
+            "select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute"
+            f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped",
+        )
+        with self.connection.cursor().copy(f"copy {staged} ({columns}) from stdin".encode()) as copy:
+            copy.write(self.away[table, month].content)
+        self.connection.execute("select ops.restore_month(%s, %s)", (table, month))
+        self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
+        del self.away[table, month]
+
+
+class World:
+    """Both databases, and the refresher of both."""
+
+    def __init__(self, refresher: Refresher, archived: str, twin: str) -> None:
+        """Connect to both."""
+        self.refresher = refresher
+        self.archived = Archived(archived)
+        self.twin = psycopg.connect(twin, autocommit=True)
+
+    @property
+    def connections(self) -> tuple[psycopg.Connection, psycopg.Connection]:
+        """Both connections."""
+        return (self.archived.connection, self.twin)
+
+    def refresh(self) -> None:
+        """Refresh both."""
+        for connection in self.connections:
+            self.refresher.refresh(connection)
+
+    def write(self, statements: str, n: int = 0, day: int = 0, k: int = 0) -> None:
+        """Write the same to both, each in one transaction."""
+        for connection in self.connections:
+            with (
+                suppress(psycopg.errors.IntegrityError, psycopg.errors.RaiseException),
+                connection.transaction(),
+            ):
+                for statement in statements.split(";"):
+                    connection.execute(_bound(statement, n, day, k))
+
+    def clean(self) -> None:
+        """Leave nothing to the next sequence."""
+        for table, month in list(self.archived.away):
+            self.archived.restore(table, month)
+        for table, month in self.archived.connection.execute("select table_name, month from ops.departures").fetchall():
+            self.archived.connection.execute("select ops.thaw_month(%s, %s)", (table, month))
+        self.write(CLEANING)
+
+    def differences(self) -> list[str]:
+        """Compare the two databases, table by table."""
+        ours, theirs = (self.refresher.rows(connection) for connection in self.connections)
+        return [
+            f"{name}: {sign} {row[0]}"
+            for name in ours
+            for sign, rows in (
+                ("here alone", ours[name] - theirs[name]),
+                ("in the twin alone", theirs[name] - ours[name]),
+            )
+            for row in rows
+        ]
+
+
+@pytest.fixture(scope="module")
+def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[World]:
+    """Two databases that dbt has built once; the steps are replayed through psycopg."""
+    url = server18.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "create function public.id(kind int, number int) returns uuid language sql immutable"
+            " return (lpad(kind::text, 8, '0') || '-0000-4000-8000-' || lpad(number::text, 12, '0'))::uuid"
+        )
+        connection.execute("update ops.as_of set as_of_date = greatest(as_of_date, '2026-12-01')")
+        for month in MONTHS:
+            connection.execute(
+                "select ops.create_month_partitions(partrelid::regclass, %(month)s, %(month)s)"
+                " from pg_partitioned_table",
+                {"month": month},
+            )
+        for (month,) in connection.execute(
+            "select inhrelid::regclass::text from pg_inherits"
+            " inner join pg_partitioned_table on partrelid = inhparent"
+            " where inhrelid::regclass::text !~ '(2025m11|2026m03|2026m04|2026m05|default)'"
+        ).fetchall():
+            connection.execute(f"drop table {month}".encode())
+    refresher = Refresher.build(url, build_marts)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "delete from seeds.model_prices where provider <> 'openai' or model not like 'gpt-4%'"
+        )
+        connection.execute("delete from seeds.model_aliases where provider <> 'openai'")
+    twin = f"{url.rpartition('/')[2]}_twin"
+    with psycopg.connect(server18.url(), autocommit=True) as connection:
+        connection.execute(f"create database {twin} template {url.rpartition('/')[2]}".encode())
+    made = World(refresher, url, server18.url(twin))
+    made.refresh()
+    yield made
+    for connection in made.connections:
+        connection.close()
+
+
+def test_a_month_leaves_and_comes_back_and_no_number_changes(world: World) -> None:
+    """Numbers that go with their raw rows, by a refresh or by a full refresh."""
+    try:
+        for number in range(1, 6):
+            for write in ("trace", "span", "raaf", "talk", "chat", "judge", "use a pattern", "execute", "route"):
+                world.write(WRITES[write], n=number, day=number % 3, k=number)
+        world.refresh()
+        assert world.differences() == []
+        removed = [world.archived.remove(table, "2026-03-01") for table in TABLES]
+        assert min(removed) > 0, removed
+        world.refresh()
+        assert world.differences() == []
+        assert world.refresher.differences(world.archived.connection) == []
+        assert world.differences() == []
+        # What comes late waits, and is counted once all is back.
+        world.write(WRITES["span"], n=2, day=1, k=20)
+        world.refresh()
+        assert world.differences() != []
+        assert value(world.archived.connection, "select count(*) from ops.late_rows") > 0
+        assert world.refresher.differences(world.archived.connection) == []
+        for table in TABLES:
+            world.archived.restore(table, "2026-03-01")
+        world.refresh()
+        assert value(world.archived.connection, "select count(*) from ops.late_rows") == 0
+        assert world.differences() == []
+    finally:
+        world.clean()
