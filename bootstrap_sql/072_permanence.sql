@@ -9,6 +9,7 @@ create table ops.departures (
     table_name text not null,
     month date not null check (extract(day from month) = 1),
     seen pg_snapshot not null,
+    readers text[] not null default '{}',
     frozen_at timestamptz not null default clock_timestamp(),
     removed_at timestamptz,
     primary key (table_name, month)
@@ -20,6 +21,7 @@ comment on column ops.departures.table_name is 'Raw table, with its schema.';
 comment on column ops.departures.month is 'First UTC day of the month.';
 comment on column ops.departures.seen is
 'The month''s rows of transactions that this snapshot saw are counted.';
+comment on column ops.departures.readers is 'Models in which its days are frozen, if they have any.';
 comment on column ops.departures.frozen_at is 'When its days were frozen.';
 comment on column ops.departures.removed_at is 'When its rows left; null as long as they are here.';
 
@@ -150,7 +152,8 @@ comment on column ops.archive_files.code_version is 'Version of agentbooks that 
 comment on column ops.archive_files.state is
 'written; verified: read back, and found equal to the rows of the table.';
 
-grant select, insert on ops.late_rows, ops.departures, ops.frozen_for to agentbooks_refresher;
+grant select, insert on ops.late_rows, ops.frozen_for to agentbooks_refresher;
+grant select, insert, update on ops.departures to agentbooks_refresher;
 grant select on ops.departed_keys to agentbooks_refresher;
 grant select on ops.departures, ops.frozen_for, ops.departed_keys, ops.late_rows, ops.legal_holds
 to agentbooks_retention;
@@ -325,7 +328,9 @@ begin atomic
         r.grain,
         split_part(r.target, '.', 1) not in ('intermediate', 'marts')
     from ops.refreshes as r
-    where read = any(r.inputs) and to_regclass(r.target) = r.relation
+    inner join pg_class as c on r.relation = c.oid
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    where read = any(r.inputs) and n.nspname || '.' || c.relname = r.target
     order by r.target;
 end;
 
@@ -432,6 +437,8 @@ begin
         insert into ops.frozen_for (target, period, table_name, month)
         select reader.target, d.day, monthly_name, first_day
         from unnest(reader_days) as d (day);
+        update ops.departures as d set readers = readers || reader.target
+        where d.table_name = monthly_name and d.month = first_day;
     end loop;
     return frozen_days;
 end
@@ -460,10 +467,7 @@ begin
         where
             d.removed_at is not null
             and d.table_name = any(inputs)
-            and not exists (
-                select from ops.frozen_for as f
-                where f.target = target_name and f.table_name = d.table_name and f.month = d.month
-            )
+            and target_name <> all(d.readers)
     loop
         led_to := ops.days_led_to(
             format(
@@ -488,6 +492,8 @@ begin
         insert into ops.frozen_for (target, period, table_name, month)
         select target_name, d.day, departed.table_name, departed.month
         from unnest(led_to) as d (day);
+        update ops.departures as d set readers = readers || target_name
+        where d.table_name = departed.table_name and d.month = departed.month;
     end loop;
 end
 $function$;
@@ -654,10 +660,7 @@ begin
             '%s is not frozen in %s, which is younger: thaw it, run dbt, and freeze it again', month_text, b.target
         )
         from ops.readers(monthly_name) as b
-        where not b.is_developers and not exists (
-            select from ops.frozen_for as f
-            where f.target = b.target and f.table_name = monthly_name and f.month = first_day
-        );
+        where not b.is_developers and b.target <> all(departure.readers);
 
         execute format(
             'select count(*) from (%s) as r where %s and r.change_id < %s', rows_sql,

@@ -20,7 +20,7 @@ select
     'ops.stage_month(regclass, date)'::regprocedure,
     'ops.restore_month(regclass, date)'::regprocedure;
 
-select table_name, month, seen, frozen_at, removed_at
+select table_name, month, seen, readers, frozen_at, removed_at
 from ops.departures
 where false;
 
