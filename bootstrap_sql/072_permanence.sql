@@ -131,6 +131,8 @@ create table ops.archive_files (
     month date not null check (extract(day from month) = 1),
     url text not null primary key,
     rows bigint not null check (rows >= 0),
+    bytes bigint not null check (bytes >= 0),
+    sha256 text not null check (sha256 ~ '^[0-9a-f]{64}$'),
     checksums jsonb not null check (jsonb_typeof(checksums) = 'object'),
     schema jsonb not null,
     code_version text not null,
@@ -145,6 +147,8 @@ comment on column ops.archive_files.table_name is 'Raw table, with its schema.';
 comment on column ops.archive_files.month is 'First UTC day of the month.';
 comment on column ops.archive_files.url is 'Where it is.';
 comment on column ops.archive_files.rows is 'How many rows it has.';
+comment on column ops.archive_files.bytes is 'Its size.';
+comment on column ops.archive_files.sha256 is 'Checksum of its bytes: another one, and it is not read.';
 comment on column ops.archive_files.checksums is
 'By column: the sum over its values'' checksums, as ops.column_checksums gives it.';
 comment on column ops.archive_files.schema is 'By column: its type in the table.';
@@ -259,7 +263,7 @@ begin
         'select to_jsonb(s) from (select %s from (%s) as r) as s',
         (
             select string_agg(
-                format('coalesce(sum((''x'' || left(md5(r.%1$I::text), 15))::bit(60)::bigint), 0) as %1$I', a.attname),
+                format('coalesce(sum(hashtextextended(r.%1$I::text, 0)), 0) as %1$I', a.attname),
                 ', ' order by a.attnum
             )
             from pg_attribute as a
@@ -272,8 +276,8 @@ end
 $function$;
 
 comment on function ops.column_checksums(regclass, text) is
-'By column of a table, over rows of it: the sum of the first 60 bits of md5 over its values as text, nulls as '
-'0. What it gives depends neither on the order of rows nor on settings.';
+'By column of a table, over rows of it: the sum of hashtextextended over its values as text, nulls as 0. What '
+'it gives depends neither on the order of rows nor on settings.';
 
 
 -- Freezing. In the name of whoever refreshes: what leads from rows to days is SQL of the models.

@@ -92,7 +92,7 @@ class Archived:
             (table, rows_sql),
         ).fetchone()  # type: ignore[misc]
         self.connection.execute(
-            "insert into ops.archive_files values (%s, %s, %s, %s, %s, '{}', 'test', 'verified')",
+            "insert into ops.archive_files values (%s, %s, %s, %s, 0, repeat('0', 64), %s, '{}', 'test', 'verified')",
             (table, month, f"{table} {month}", rows, Jsonb(checksums)),
         )
         try:

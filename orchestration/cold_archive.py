@@ -1,0 +1,502 @@
+"""Months of raw tables as Parquet files, under any URL that fsspec knows: written, proven, read back.
+
+A month leaves in steps that may each be the last: its file is written under a temporary name, read back
+and compared with the table value by value, renamed, entered in `ops.archive_files`, and only then the
+table's rows go, by `ops.remove_month`, which has the last word. Done again, each step finds what the one
+before has left. Values travel as PostgreSQL writes them, so JSON, arrays and vectors come back exactly;
+what Parquet has a type for has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import psycopg
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from pyarrow import csv, parquet
+
+from orchestration.errors import AgentbooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+URL_VARIABLE = "AGENTBOOKS_ARCHIVE_URL"
+DEFAULT_URL = ".agentbooks/archive"
+BLOCK = 8 << 20
+"""Bytes of rows that are handled at once; a longer row is handled alone."""
+ROWS = 64 * 1024
+"""Rows of a group in a file, and of a piece that is compared."""
+MANIFEST = b"agentbooks"
+
+TYPES = {
+    "boolean": pa.bool_(),
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "double precision": pa.float64(),
+    "date": pa.date32(),
+    "timestamp with time zone": pa.timestamp("us", tz="UTC"),
+    "timestamp without time zone": pa.timestamp("us"),
+}
+"""What has no type here is text, as PostgreSQL writes it."""
+
+COLUMNS = """
+    select attname, format_type(atttypid, null), format_type(atttypid, atttypmod), attgenerated <> ''
+    from pg_attribute
+    where attrelid = %s::regclass and attnum > 0 and not attisdropped
+    order by attnum
+"""
+# So that equal rows make an equal file, and what is near in time is near in the file.
+ORDER = """
+    select array[ops.month_clock(%(table)s::regclass)] || coalesce(array_agg(quote_ident(attname)), '{}')
+    from pg_index
+    inner join pg_attribute on attrelid = indrelid and attnum = any(indkey)
+    where indrelid = %(table)s::regclass and indisprimary
+"""
+WRITTEN_AS = (
+    "set local time zone 'UTC'",
+    "set local datestyle = 'ISO'",
+    "set local intervalstyle = 'postgres'",
+    "set local bytea_output = 'hex'",
+    "set local extra_float_digits = 1",
+)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A folder of files, wherever it is; `url` is anything that fsspec opens."""
+
+    url: str
+
+    @classmethod
+    def chosen(cls) -> Archive:
+        """Return the one that AGENTBOOKS_ARCHIVE_URL names, by default a folder beside the database's."""
+        return cls(os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+
+    @cached_property
+    def _place(self) -> tuple[Any, str]:
+        try:
+            files, path = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:
+            raise AgentbooksError(
+                f"archive: {self.url} cannot be opened ({error}); set {URL_VARIABLE} to a folder or a URL "
+                "such as s3://bucket/folder."
+            ) from error
+        return files, path
+
+    def file_url(self, table: str, month: date) -> str:
+        """Where a month of a table is, or will be."""
+        return f"{self.url.rstrip('/')}/{table}/{month:%Y-%m}.parquet"
+
+    def put(self, local: Path, url: str) -> None:
+        """Copy a file there, whole or not at all where the storage can do that."""
+        files, path = self._file(url)
+        with _told(f"cannot write {url}"):
+            files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            files.put_file(str(local), path)
+            if isinstance(files, LocalFileSystem):
+                _sync(Path(path))
+
+    def rename(self, url: str, new_url: str) -> None:
+        """Give a file its final name, in place of what had it."""
+        files, path = self._file(url)
+        _, new_path = self._file(new_url)
+        with _told(f"cannot rename {url}"):
+            files.mv(path, new_path)
+            if isinstance(files, LocalFileSystem):
+                _sync(Path(new_path).parent)
+
+    @contextmanager
+    def fetched(self, url: str, sha256: str | None = None) -> Iterator[Path]:
+        """Lend a local copy of a file.
+
+        Raises:
+            AgentbooksError: It is not there, cannot be read, or its bytes are not those of `sha256`.
+        """
+        files, path = self._file(url)
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / "file.parquet"
+            with _told(f"cannot read {url}"):
+                files.get_file(path, str(local))
+            if sha256 is not None and _sha256(local) != sha256:
+                raise AgentbooksError(
+                    f"archive: {url} is not the file that was archived (its checksum differs); put back the "
+                    "right one from a copy of the storage."
+                )
+            yield local
+
+    def _file(self, url: str) -> tuple[Any, str]:
+        files, root = self._place
+        return files, root.rstrip("/") + url.removeprefix(self.url.rstrip("/"))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a raw table: their names, their types in PostgreSQL, and in a file."""
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    schema: pa.Schema
+
+    @classmethod
+    def of(cls, connection: psycopg.Connection, table: str, *, as_text: bool = False) -> Columns:
+        """Look them up; those that are computed from others are left out.
+
+        Args:
+            connection: To the database of the table.
+            table: With its schema.
+            as_text: Every value as text: for what only PostgreSQL can say, such as infinite times.
+        """
+        found = [row for row in connection.execute(COLUMNS, (table,)) if not row[3]]
+        return cls(
+            tuple(row[0] for row in found),
+            tuple(row[2] for row in found),
+            pa.schema(
+                [(row[0], pa.string() if as_text else _arrow_type(row[1], row[2])) for row in found]
+            ),
+        )
+
+    def sql(self) -> sql.Composable:
+        """List them."""
+        return sql.SQL(", ").join(map(sql.Identifier, self.names))
+
+
+@dataclass(frozen=True)
+class ArchivedMonth:
+    """A file of a month and what is known of it: a row of `ops.archive_files`."""
+
+    table: str
+    month: date
+    url: str
+    rows: int
+    size: int
+    sha256: str
+
+
+def export_month(
+    connection: psycopg.Connection, archive: Archive, table: str, month: date
+) -> ArchivedMonth:
+    """Write a month of a raw table to its file, prove that file and table are equal, and enter it.
+
+    Args:
+        connection: In autocommit mode; what is read is one snapshot.
+        archive: Where to.
+        table: With its schema; one that is kept by months.
+        month: Its first day.
+
+    Raises:
+        AgentbooksError: The storage refuses, or what is read back is not what the table says.
+    """
+    url = archive.file_url(table, month)
+    with connection.transaction(), tempfile.TemporaryDirectory() as folder:
+        connection.execute("set transaction isolation level repeatable read")
+        for setting in WRITTEN_AS:
+            connection.execute(setting)
+        rows_sql, checksums, rows = _measure(connection, table, month)
+        columns = Columns.of(connection, table)
+        local = Path(folder) / "file.parquet"
+        manifest = {
+            "table": table,
+            "month": f"{month:%Y-%m}",
+            "rows": rows,
+            "checksums": {name: str(total) for name, total in checksums.items()},
+            "types": dict(zip(columns.names, columns.types, strict=True)),
+            "code_version": version("agentbooks"),
+        }
+        try:
+            _write(connection, columns, rows_sql, local, manifest)
+        except pa.ArrowInvalid:
+            columns = Columns.of(connection, table, as_text=True)
+            _write(connection, columns, rows_sql, local, manifest)
+        size, sha256 = local.stat().st_size, _sha256(local)
+        archive.put(local, f"{url}.part")
+        local.unlink()
+        with archive.fetched(f"{url}.part", sha256) as copy:
+            _compare(connection, columns, rows_sql, copy, rows, url)
+    archive.rename(f"{url}.part", url)
+    connection.execute(
+        "insert into ops.archive_files"
+        " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'verified')"
+        " on conflict (url) do update set rows = excluded.rows, bytes = excluded.bytes,"
+        " sha256 = excluded.sha256, checksums = excluded.checksums, schema = excluded.schema,"
+        " code_version = excluded.code_version, state = excluded.state",
+        (
+            table,
+            month,
+            url,
+            rows,
+            size,
+            sha256,
+            Jsonb(checksums),
+            Jsonb(manifest["types"]),
+            manifest["code_version"],
+        ),
+    )
+    return ArchivedMonth(table, month, url, rows, size, sha256)
+
+
+def remove_month(
+    connection: psycopg.Connection, archive: Archive, table: str, month: date
+) -> ArchivedMonth:
+    """Take a month out of the database: freeze what is computed from it, archive it, and let it go.
+
+    Raises:
+        AgentbooksError: As `export_month`, or the month may not leave; the sentence says why.
+    """
+    with _refused():
+        connection.execute("select ops.freeze_month(%s, %s)", (table, month))
+        archived = export_month(connection, archive, table, month)
+        connection.execute("select ops.remove_month(%s, %s)", (table, month))
+    return archived
+
+
+def restore_month(connection: psycopg.Connection, archive: Archive, table: str, month: date) -> int:
+    """Bring a month back into its table from its files; return how many rows it has now.
+
+    The next refresh counts what came late for it. The files stay: they are overwritten when the month
+    leaves again.
+
+    Raises:
+        AgentbooksError: It has not left, a file is missing or not the one that was archived, or the
+            database refuses.
+    """
+    with _refused(), connection.transaction():
+        staged = _one(connection, "select ops.stage_month(%s, %s)", (table, month))
+        columns = Columns.of(connection, table)
+        batches = read_month(connection, archive, table, month, columns.names)
+        query = sql.SQL("copy {} ({}) from stdin (format csv)").format(
+            sql.SQL(staged), columns.sql()
+        )
+        with connection.cursor().copy(query) as copy:
+            for batch in batches:
+                copy.write(_as_csv(batch))
+        return int(_one(connection, "select ops.restore_month(%s, %s)", (table, month)))
+
+
+def read_month(
+    connection: psycopg.Connection,
+    archive: Archive,
+    table: str,
+    month: date,
+    names: tuple[str, ...] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Read what has left of a month, from its files as they are.
+
+    Args:
+        connection: To the database that knows of the files.
+        archive: Where they are.
+        table: With its schema.
+        month: Its first day.
+        names: Columns; all by default. One that is younger than a file is null.
+
+    Raises:
+        AgentbooksError: A file is missing, or not the one that was archived.
+    """
+    files = connection.execute(
+        "select url, sha256 from ops.archive_files"
+        " where table_name = %s and month = %s and state = 'verified' order by url",
+        (table, month),
+    ).fetchall()
+    return _batches(archive, files, names)
+
+
+def _batches(
+    archive: Archive, files: list[tuple[Any, ...]], names: tuple[str, ...] | None
+) -> Iterator[pa.RecordBatch]:
+    for url, sha256 in files:
+        with archive.fetched(url, sha256) as local, parquet.ParquetFile(local) as file:
+            for batch in file.iter_batches(ROWS):
+                yield batch if names is None else _with_columns(batch, names)
+
+
+def _measure(
+    connection: psycopg.Connection, table: str, month: date
+) -> tuple[sql.Composed, dict[str, int], int]:
+    """Return a query of a month's rows in a fixed order, their checksums by column, and their number."""
+    rows_sql = _one(connection, "select ops.month_rows(%s, %s)", (table, month))
+    checksums = _one(connection, "select ops.column_checksums(%s, %s)", (table, rows_sql))
+    order = _one(connection, ORDER, {"table": table})
+    rows = sql.SQL("({}) as r").format(sql.SQL(rows_sql))
+    count = _one(connection, sql.SQL("select count(*) from {}").format(rows))
+    return sql.SQL("{} order by {}").format(rows, sql.SQL(", ".join(order))), checksums, count
+
+
+def _write(
+    connection: psycopg.Connection,
+    columns: Columns,
+    rows_sql: sql.Composable,
+    path: Path,
+    manifest: dict[str, Any],
+) -> None:
+    with parquet.ParquetWriter(path, columns.schema, compression="zstd") as writer:
+        for table in _copied(connection, columns, rows_sql):
+            writer.write_table(table, row_group_size=ROWS)
+        writer.add_key_value_metadata({MANIFEST: json.dumps(manifest).encode()})
+
+
+def _compare(
+    connection: psycopg.Connection,
+    columns: Columns,
+    rows_sql: sql.Composable,
+    path: Path,
+    rows: int,
+    url: str,
+) -> None:
+    """Compare a file with the table, value by value."""
+    compared = 0
+    waiting: list[pa.Table] = []
+    copied = _copied(connection, columns, rows_sql)
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS):
+            while sum(map(len, waiting)) < len(batch):
+                following = next(copied, None)
+                if following is None:
+                    break
+                waiting.append(following)
+            found = pa.concat_tables(waiting) if waiting else columns.schema.empty_table()
+            if not _are_equal(pa.Table.from_batches([batch]), found.slice(0, len(batch))):
+                raise AgentbooksError(
+                    f"archive: what was written to {url} is not what the table has; nothing was removed. "
+                    "Look after the storage and try again."
+                )
+            waiting = [found.slice(len(batch))]
+            compared += len(batch)
+    if compared != rows or any(map(len, waiting)) or next(copied, None) is not None:
+        raise AgentbooksError(
+            f"archive: {url} has {compared} rows and the table {rows}; nothing was removed."
+        )
+
+
+def _are_equal(left: pa.Table, right: pa.Table) -> bool:
+    # Not a number equals nothing, but its text.
+    return left.num_rows == right.num_rows and all(
+        a.equals(b) or a.cast(pa.string()).equals(b.cast(pa.string()))
+        for a, b in zip(left.columns, right.columns, strict=True)
+    )
+
+
+def _copied(
+    connection: psycopg.Connection, columns: Columns, rows_sql: sql.Composable
+) -> Iterator[pa.Table]:
+    """Copy rows out of the database, some megabytes at a time."""
+    query = sql.SQL("copy (select {} from {}) to stdout (format csv)").format(
+        columns.sql(), rows_sql
+    )
+    with connection.cursor().copy(query) as copy:
+        block, size = [], 0
+        for row in copy:
+            block.append(bytes(row))
+            size += len(row)
+            if size >= BLOCK:
+                yield _parsed(block, columns)
+                block, size = [], 0
+        if block:
+            yield _parsed(block, columns)
+
+
+def _parsed(block: list[bytes], columns: Columns) -> pa.Table:
+    content = b"".join(block)
+    return csv.read_csv(
+        io.BytesIO(content),
+        # One block, as rows are whole in it.
+        read_options=csv.ReadOptions(column_names=columns.names, block_size=len(content) + 1),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=columns.schema,
+            null_values=[""],
+            true_values=["t"],
+            false_values=["f"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _as_csv(batch: pa.RecordBatch) -> bytes:
+    content = io.BytesIO()
+    csv.write_csv(batch, content, csv.WriteOptions(include_header=False))
+    return content.getvalue()
+
+
+def _with_columns(batch: pa.RecordBatch, names: tuple[str, ...]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [
+            batch[name] if name in batch.schema.names else pa.nulls(len(batch), pa.string())
+            for name in names
+        ],
+        names=list(names),
+    )
+
+
+def _arrow_type(name: str, full_name: str) -> pa.DataType:
+    if name == "numeric" and "(" in full_name:
+        precision, _, scale = full_name.partition("(")[2].rstrip(")").partition(",")
+        if int(precision) <= 38 and 0 <= int(scale or 0) <= int(precision):
+            return pa.decimal128(int(precision), int(scale or 0))
+    return TYPES.get(name, pa.string())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before the rows go."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _one(connection: psycopg.Connection, query: Any, parameters: Any = None) -> Any:
+    row = connection.execute(query, parameters).fetchone()
+    return row[0] if row else None
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say in a sentence what a storage refused; each has errors of its own."""
+    try:
+        yield
+    except AgentbooksError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise AgentbooksError(
+            f"archive: {what} ({reason}); check {URL_VARIABLE} and the rights to it."
+        ) from error
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Say in a sentence what the database refused."""
+    try:
+        yield
+    except (
+        psycopg.errors.RaiseException,
+        psycopg.errors.ObjectNotInPrerequisiteState,
+        psycopg.errors.DataCorrupted,
+        psycopg.errors.WrongObjectType,
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.LockNotAvailable,
+    ) as error:
+        raise AgentbooksError(f"archive: {error.diag.message_primary}.") from error
