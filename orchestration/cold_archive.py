@@ -56,7 +56,7 @@ TYPES = {
 """What has no type here is text, as PostgreSQL writes it."""
 
 COLUMNS = """
-    select attname, format_type(atttypid, null), format_type(atttypid, atttypmod), attgenerated <> ''
+    select attname, format_type(atttypid, null), format_type(atttypid, atttypmod), attgenerated = ''
     from pg_attribute
     where attrelid = %s::regclass and attnum > 0 and not attisdropped
     order by attnum
@@ -68,6 +68,7 @@ ORDER = """
     inner join pg_attribute on attrelid = indrelid and attnum = any(indkey)
     where indrelid = %(table)s::regclass and indisprimary
 """
+HAS_LEFT = "select removed_at is not null from ops.departures where table_name = %s and month = %s"
 WRITTEN_AS = (
     "set local time zone 'UTC'",
     "set local datestyle = 'ISO'",
@@ -152,28 +153,27 @@ class Columns:
     names: tuple[str, ...]
     types: tuple[str, ...]
     schema: pa.Schema
+    written: tuple[str, ...]
+    """Those that are not computed from others."""
 
     @classmethod
     def of(cls, connection: psycopg.Connection, table: str, *, as_text: bool = False) -> Columns:
-        """Look them up; those that are computed from others are left out.
+        """Look them up.
 
         Args:
             connection: To the database of the table.
             table: With its schema.
             as_text: Every value as text: for what only PostgreSQL can say, such as infinite times.
         """
-        found = [row for row in connection.execute(COLUMNS, (table,)) if not row[3]]
+        found = connection.execute(COLUMNS, (table,)).fetchall()
         return cls(
             tuple(row[0] for row in found),
             tuple(row[2] for row in found),
             pa.schema(
                 [(row[0], pa.string() if as_text else _arrow_type(row[1], row[2])) for row in found]
             ),
+            tuple(row[0] for row in found if row[3]),
         )
-
-    def sql(self) -> sql.Composable:
-        """List them."""
-        return sql.SQL(", ").join(map(sql.Identifier, self.names))
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,10 @@ def export_month(
         AgentbooksError: The storage refuses, or what is read back is not what the table says.
     """
     url = archive.file_url(table, month)
+    if _one(connection, HAS_LEFT, (table, month)):
+        raise AgentbooksError(
+            f"archive: {month:%Y-%m} of {table} has left; restore it before it is archived again."
+        )
     with connection.transaction(), tempfile.TemporaryDirectory() as folder:
         connection.execute("set transaction isolation level repeatable read")
         for setting in WRITTEN_AS:
@@ -229,25 +233,26 @@ def export_month(
         with archive.fetched(f"{url}.part", sha256) as copy:
             _compare(connection, columns, rows_sql, copy, rows, url)
     archive.rename(f"{url}.part", url)
-    connection.execute(
-        "insert into ops.archive_files"
-        " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'verified')"
-        " on conflict (url) do update set rows = excluded.rows, bytes = excluded.bytes,"
-        " sha256 = excluded.sha256, checksums = excluded.checksums, schema = excluded.schema,"
-        " code_version = excluded.code_version, state = excluded.state",
-        (
-            table,
-            month,
-            url,
-            rows,
-            size,
-            sha256,
-            Jsonb(checksums),
-            Jsonb(manifest["types"]),
-            manifest["code_version"],
-        ),
-    )
+    with connection.transaction():
+        connection.execute(
+            "delete from ops.archive_files where table_name = %s and month = %s", (table, month)
+        )
+        connection.execute(
+            "insert into ops.archive_files"
+            " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'verified')",
+            (
+                table,
+                month,
+                url,
+                rows,
+                size,
+                sha256,
+                Jsonb(checksums),
+                Jsonb(manifest["types"]),
+                manifest["code_version"],
+            ),
+        )
     return ArchivedMonth(table, month, url, rows, size, sha256)
 
 
@@ -279,9 +284,9 @@ def restore_month(connection: psycopg.Connection, archive: Archive, table: str, 
     with _refused(), connection.transaction():
         staged = _one(connection, "select ops.stage_month(%s, %s)", (table, month))
         columns = Columns.of(connection, table)
-        batches = read_month(connection, archive, table, month, columns.names)
+        batches = read_month(connection, archive, table, month, columns.written)
         query = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-            sql.SQL(staged), columns.sql()
+            sql.SQL(staged), _list(columns.written)
         )
         with connection.cursor().copy(query) as copy:
             for batch in batches:
@@ -396,7 +401,7 @@ def _copied(
 ) -> Iterator[pa.Table]:
     """Copy rows out of the database, some megabytes at a time."""
     query = sql.SQL("copy (select {} from {}) to stdout (format csv)").format(
-        columns.sql(), rows_sql
+        _list(columns.names), rows_sql
     )
     with connection.cursor().copy(query) as copy:
         block, size = [], 0
@@ -464,6 +469,10 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _list(names: tuple[str, ...]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def _one(connection: psycopg.Connection, query: Any, parameters: Any = None) -> Any:

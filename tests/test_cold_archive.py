@@ -1,0 +1,293 @@
+"""Months of raw tables as files: what leaves comes back the same, or not at all."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+from pyarrow import parquet
+from raw_rows import ROWS, insert
+from test_odd_rows import FREE, OBJECTS, TEXTS
+
+from orchestration import bootstrap, cold_archive
+from orchestration.cold_archive import Archive
+from orchestration.errors import AgentbooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import TestServer
+
+MARCH = date(2020, 3, 1)
+SPANS = "observability.spans"
+# Tables that are kept by months, and the column that tells their rows apart.
+MONTHLY = {
+    "raaf.raaf_tracing_spans": "span_id",
+    SPANS: "span_id",
+    "traceability.hook_executions": "id",
+    "traceability.pattern_usage_log": "id",
+    "chat.chat_messages_v2": "id",
+    "agentic.agent_decisions": "decision_id",
+    "agentic.conversation_history": "message_id",
+}
+# Numbers and times that are none.
+BEYOND: dict[str, list[dict[str, Any]]] = {
+    "raaf.raaf_tracing_spans": [{"created_at": "infinity"}, {"updated_at": "-infinity"}],
+    "traceability.pattern_usage_log": [
+        {"match_score": score, "actual_duration_ms": took, "expected_duration_ms": 7}
+        for score, took in ((0.5, 3), (None, 0), (1, 10**9))
+    ],
+}
+
+
+def odd_rows(table: str) -> Iterator[dict[str, Any]]:
+    """Make rows with all that is odd in each of their free columns."""
+    rows = list(BEYOND.get(table, []))
+    for name, texts, objects in FREE:
+        if name == table:
+            rows += [dict.fromkeys(texts.split(), text) for text in TEXTS if texts]
+            rows += [dict.fromkeys(objects.split(), Jsonb(content)) for content in OBJECTS]
+    for number, row in enumerate(rows, 101):
+        yield {MONTHLY[table]: f"00000000-0000-4000-8000-{number:012}"} | row
+
+
+@pytest.fixture(scope="module")
+def url(server18: TestServer) -> str:
+    """A database with odd rows in March 2020."""
+    url = server18.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        bootstrap.bootstrap(connection)
+        connection.execute(
+            "select ops.create_month_partitions(partrelid::regclass, %(day)s, %(day)s)"
+            " from pg_partitioned_table where partrelid::regclass::text not like 'archive.%%'",
+            {"day": MARCH},
+        )
+        for table, row in ROWS.items():
+            insert(connection, table, row)
+        for table in MONTHLY:
+            for row in odd_rows(table):
+                insert(connection, table, ROWS[table] | row)
+    return url
+
+
+@pytest.fixture
+def connection(url: str, connect: Callable[[str], psycopg.Connection]) -> psycopg.Connection:
+    """A connection to that database."""
+    return connect(url)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """An empty folder."""
+    return Archive(str(tmp_path / "archive"))
+
+
+def digest(connection: psycopg.Connection, table: str) -> Any:
+    """Every value of a table, as PostgreSQL writes it."""
+    return connection.execute(
+        f"select count(*), sum(hashtextextended(r::text, 0)) from {table} as r".encode()
+    ).fetchone()
+
+
+@pytest.mark.parametrize("table", MONTHLY)
+def test_what_leaves_comes_back_value_by_value(
+    connection: psycopg.Connection, archive: Archive, table: str
+) -> None:
+    """Values that a file cannot say: infinite times, empty texts, JSON as it was written."""
+    before = digest(connection, table)
+    archived = cold_archive.remove_month(connection, archive, table, MARCH)
+    assert archived.rows == before[0] > 2
+    assert digest(connection, table) == (0, None)
+    assert cold_archive.restore_month(connection, archive, table, MARCH) == archived.rows
+    assert digest(connection, table) == before
+
+
+def test_a_file_says_what_it_is(connection: psycopg.Connection, archive: Archive) -> None:
+    """An archive that nobody can read any more once the database is gone."""
+    archived = cold_archive.export_month(connection, archive, "agentic.agent_decisions", MARCH)
+    with archive.fetched(archived.url) as local:
+        schema = parquet.read_schema(local)
+        metadata = parquet.read_metadata(local).metadata
+    assert str(schema.field("created_at").type) == "timestamp[us, tz=UTC]"
+    assert str(schema.field("confidence_score").type).startswith("decimal128")
+    for word in (b'"month": "2020-03"', b'"checksums"', b'"types"', b'"code_version"'):
+        assert word in metadata[cold_archive.MANIFEST]
+
+
+def test_a_file_with_another_byte_is_refused(
+    connection: psycopg.Connection, archive: Archive
+) -> None:
+    """A restore that takes what a broken disk has made of a file."""
+    before = digest(connection, SPANS)
+    archived = cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    with archive.fetched(archived.url) as local:
+        good = local.read_bytes()
+    for place in range(0, len(good), max(1, len(good) // 100)):
+        Path(archived.url).write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        with pytest.raises(AgentbooksError, match="is not the file that was archived"):
+            cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    for broken in (b"", good[: len(good) // 2]):
+        Path(archived.url).write_bytes(broken)
+        with pytest.raises(AgentbooksError, match="is not the file that was archived"):
+            cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    Path(archived.url).unlink()
+    with pytest.raises(AgentbooksError, match=r"cannot read .*2020-03\.parquet"):
+        cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    assert digest(connection, SPANS) == (0, None)
+    Path(archived.url).write_bytes(good)
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    assert digest(connection, SPANS) == before
+
+
+def test_a_row_that_was_altered_in_the_file_is_refused(
+    connection: psycopg.Connection, archive: Archive
+) -> None:
+    """A file that somebody wrote anew, and whose checksum they entered."""
+    archived = cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    with archive.fetched(archived.url) as local:
+        content = parquet.read_table(local)
+    names = content.column_names
+    altered = content.set_column(
+        names.index("name"), "name", [["another", *content["name"].to_pylist()[1:]]]
+    )
+    good = Path(archived.url).read_bytes()
+    parquet.write_table(altered, archived.url)
+    connection.execute(
+        "update ops.archive_files set sha256 = encode(sha256(%s), 'hex')",
+        (Path(archived.url).read_bytes(),),
+    )
+    with pytest.raises(AgentbooksError, match="are not those that were archived"):
+        cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    Path(archived.url).write_bytes(good)
+    connection.execute("update ops.archive_files set sha256 = encode(sha256(%s), 'hex')", (good,))
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+
+
+def test_a_storage_that_lies_keeps_the_rows(
+    connection: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows dropped for a file that was cut off on its way."""
+    before = digest(connection, SPANS)
+    put = Archive.put
+
+    def put_half(self: Archive, local: Path, url: str) -> None:
+        content = local.read_bytes()
+        local.write_bytes(content[: len(content) // 2])
+        put(self, local, url)
+
+    monkeypatch.setattr(Archive, "put", put_half)
+    with pytest.raises(AgentbooksError, match="is not the file that was archived"):
+        cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    assert digest(connection, SPANS) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        (
+            "/proc/nowhere",
+            r"cannot write /proc/nowhere/observability\.spans/2020-03\.parquet\.part",
+        ),
+        ("nosuch://bucket/x", "nosuch://bucket/x cannot be opened"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(
+    connection: psycopg.Connection, place: str, sentence: str
+) -> None:
+    """A traceback, or rows that went nowhere."""
+    before = digest(connection, SPANS)
+    with pytest.raises(AgentbooksError, match=sentence):
+        cold_archive.remove_month(connection, Archive(place), SPANS, MARCH)
+    assert digest(connection, SPANS) == before
+
+
+@pytest.mark.parametrize(
+    "table", ["observability.nothing", "seeds.model_prices", "observability.profiles"]
+)
+def test_a_table_that_has_no_months_is_refused(
+    connection: psycopg.Connection, archive: Archive, table: str
+) -> None:
+    """A traceback for a word that is wrong."""
+    with pytest.raises(AgentbooksError, match=table):
+        cold_archive.remove_month(connection, archive, table, MARCH)
+
+
+def test_a_month_that_has_left_is_not_written_over(
+    connection: psycopg.Connection, archive: Archive
+) -> None:
+    """The only copy of a month replaced by a file of what came late."""
+    before = digest(connection, SPANS)
+    cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    for attempt in (cold_archive.export_month, cold_archive.remove_month):
+        with pytest.raises(AgentbooksError, match="has left"):
+            attempt(connection, archive, SPANS, MARCH)
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    assert digest(connection, SPANS) == before
+
+
+def test_a_month_with_nothing_archived_cannot_be_restored(
+    connection: psycopg.Connection, archive: Archive
+) -> None:
+    """A restore of nothing that empties the table."""
+    with pytest.raises(AgentbooksError, match=r"2020-04 of observability\.spans has not left"):
+        cold_archive.restore_month(connection, archive, SPANS, date(2020, 4, 1))
+
+
+REMOVAL = """
+import sys, os, signal
+from datetime import date
+import psycopg
+from orchestration import cold_archive
+from orchestration.cold_archive import Archive
+
+step = int(sys.argv[3])
+calls = 0
+
+def traced(frame, event, arg):
+    global calls
+    if event in ("call", "return") and frame.f_code.co_filename.endswith("cold_archive.py"):
+        calls += 1
+        if calls == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return None
+
+sys.setprofile(traced)
+with psycopg.connect(sys.argv[1], autocommit=True) as connection:
+    cold_archive.remove_month(connection, Archive(sys.argv[2]), "observability.spans", date(2020, 3, 1))
+sys.setprofile(None)
+print(calls)
+"""
+
+
+def test_a_removal_killed_at_any_step_is_taken_up_by_the_next(
+    url: str, connection: psycopg.Connection, archive: Archive
+) -> None:
+    """A row that is lost, or is here and there, because a worker died in between."""
+    before = digest(connection, SPANS)
+    killed = 0
+    for step in range(1, 400, 13):
+        ended = subprocess.run(
+            [sys.executable, "-c", REMOVAL, url, archive.url, str(step)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode != -signal.SIGKILL:
+            break
+        killed += 1
+        # Where it died after the last step, the rows are in their file.
+        if digest(connection, SPANS) != before:
+            assert digest(connection, SPANS) == (0, None)
+            cold_archive.restore_month(connection, archive, SPANS, MARCH)
+        assert digest(connection, SPANS) == before
+    assert ended.returncode == 0, ended.stderr
+    assert killed > 5, ended.stdout
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    assert digest(connection, SPANS) == before
