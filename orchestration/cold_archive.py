@@ -32,7 +32,7 @@ from pyarrow import csv, parquet
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import date
 
 URL_VARIABLE = "AGENTBOOKS_ARCHIVE_URL"
@@ -67,6 +67,26 @@ ORDER = """
     from pg_index
     inner join pg_attribute on attrelid = indrelid and attnum = any(indkey)
     where indrelid = %(table)s::regclass and indisprimary
+"""
+MONTHS = """
+    select month
+    from ops.archive_files
+    where table_name = %s and state = 'verified'
+        and month between date_trunc('month', %s::timestamp) and %s
+    order by month
+"""
+# The view of staging that reads a table, by itself or with its archive, and what it reads.
+STAGED = """
+    select distinct
+        v.oid::regclass::text, read.oid::regclass::text, pg_get_viewdef(v.oid)
+    from pg_depend as d
+    inner join pg_rewrite as w on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+    inner join pg_class as v on w.ev_class = v.oid
+    inner join pg_class as read on d.refclassid = 'pg_class'::regclass and d.refobjid = read.oid
+    where v.relnamespace = to_regnamespace('staging')
+        and read.oid in (
+            to_regclass(%(table)s), to_regclass('history.' || replace(%(table)s, '.', '__'))
+        )
 """
 HAS_LEFT = "select removed_at is not null from ops.departures where table_name = %s and month = %s"
 WRITTEN_AS = (
@@ -285,12 +305,7 @@ def restore_month(connection: psycopg.Connection, archive: Archive, table: str, 
         staged = _one(connection, "select ops.stage_month(%s, %s)", (table, month))
         columns = Columns.of(connection, table)
         batches = read_month(connection, archive, table, month, columns.written)
-        query = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-            sql.SQL(staged), _list(columns.written)
-        )
-        with connection.cursor().copy(query) as copy:
-            for batch in batches:
-                copy.write(_as_csv(batch))
+        _copy_in(connection, sql.SQL(staged), columns.written, batches)
         return int(_one(connection, "select ops.restore_month(%s, %s)", (table, month)))
 
 
@@ -319,6 +334,85 @@ def read_month(
         (table, month),
     ).fetchall()
     return _batches(archive, files, names)
+
+
+def read_staged(
+    connection: psycopg.Connection,
+    archive: Archive,
+    table: str,
+    first: date,
+    last: date,
+    where: str = "true",
+) -> Iterator[bytes]:
+    """Read months that have left as staging shows them, as CSV with a header; nothing is restored.
+
+    The rows pass through a temporary table, some at a time, and the staging view's own SQL.
+
+    Args:
+        connection: To a database with the staging view, in autocommit mode.
+        archive: Where the files are.
+        table: Raw table, with its schema.
+        first: A day of the first month.
+        last: A day of the last month.
+        where: Condition on columns of the staging view, in SQL.
+
+    Raises:
+        AgentbooksError: No file is of these months, dbt has not made the view, or the condition is no SQL.
+    """
+    with _refused(), connection.transaction():
+        connection.execute("set local search_path = ''")
+        months = connection.execute(MONTHS, (table, first, last)).fetchall()
+        if not months:
+            raise AgentbooksError(
+                f"archive: no file has {table} from {first:%Y-%m} to {last:%Y-%m}; "
+                "what has not left is in the database."
+            )
+        found = connection.execute(STAGED, {"table": table}).fetchone()
+        if found is None:
+            raise AgentbooksError(
+                f"archive: staging has no view of {table}; run `dbt build` first."
+            )
+        view, relation, definition = found
+        name = relation.rpartition(".")[2]
+        connection.execute(
+            sql.SQL("create temp table {} (like {}) on commit drop").format(
+                sql.Identifier(name), sql.SQL(relation)
+            )
+        )
+        columns = Columns.of(connection, table)
+        held = sql.Identifier("pg_temp", name)
+        staged = sql.SQL("({}) as {}").format(
+            sql.SQL(definition.rstrip(";").replace(f" {relation}", f" pg_temp.{name}")),
+            sql.Identifier(view.rpartition(".")[2]),
+        )
+        header = "header"
+        for (month,) in months:
+            for batch in read_month(connection, archive, table, month, columns.names):
+                _copy_in(connection, held, columns.names, [batch])
+                query = sql.SQL(
+                    "copy (select * from {} where {}) to stdout (format csv, {})"
+                ).format(staged, sql.SQL(where), sql.SQL(header or "header false"))
+                try:
+                    with connection.cursor().copy(query) as copy:
+                        yield from map(bytes, copy)
+                except (psycopg.errors.SyntaxError, psycopg.errors.UndefinedColumn) as error:
+                    raise AgentbooksError(
+                        f"archive: {where} cannot be asked of {view}: {error.diag.message_primary}."
+                    ) from error
+                header = ""
+                connection.execute(sql.SQL("truncate {}").format(held))
+
+
+def _copy_in(
+    connection: psycopg.Connection,
+    into: sql.Composable,
+    names: tuple[str, ...],
+    batches: Iterable[pa.RecordBatch],
+) -> None:
+    query = sql.SQL("copy {} ({}) from stdin (format csv)").format(into, _list(names))
+    with connection.cursor().copy(query) as copy:
+        for batch in batches:
+            copy.write(_as_csv(batch))
 
 
 def _batches(

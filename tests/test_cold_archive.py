@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 from psycopg.types.json import Jsonb
 from pyarrow import parquet
 from raw_rows import ROWS, insert
@@ -238,6 +240,45 @@ def test_a_month_with_nothing_archived_cannot_be_restored(
     """A restore of nothing that empties the table."""
     with pytest.raises(AgentbooksError, match=r"2020-04 of observability\.spans has not left"):
         cold_archive.restore_month(connection, archive, SPANS, date(2020, 4, 1))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of an S3 server on this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().makedirs("cold", exist_ok=True)
+    yield "s3://cold/agentbooks"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def test_a_month_goes_to_s3_and_comes_back(connection: psycopg.Connection, bucket: str) -> None:
+    """An archive that works on the disk at hand alone."""
+    before = digest(connection, SPANS)
+    archive = Archive(bucket)
+    archived = cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    assert archived.url == "s3://cold/agentbooks/observability.spans/2020-03.parquet"
+    files = s3fs.S3FileSystem().find("cold")
+    assert files == ["cold/agentbooks/observability.spans/2020-03.parquet"], "and no other"
+    assert digest(connection, SPANS) == (0, None)
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    assert digest(connection, SPANS) == before
+
+
+def test_a_bucket_that_is_not_there_is_named(connection: psycopg.Connection, bucket: str) -> None:
+    """A traceback of a library for a storage without rights."""
+    assert bucket
+    before = digest(connection, SPANS)
+    with pytest.raises(AgentbooksError, match=r"cannot write s3://elsewhere/.* \(.*bucket"):
+        cold_archive.remove_month(connection, Archive("s3://elsewhere"), SPANS, MARCH)
+    assert digest(connection, SPANS) == before
 
 
 REMOVAL = """
