@@ -42,6 +42,7 @@ BLOCK = 8 << 20
 ROWS = 64 * 1024
 """Rows of a group in a file, and of a piece that is compared."""
 MANIFEST = b"agentbooks"
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 
 TYPES = {
     "boolean": pa.bool_(),
@@ -128,7 +129,10 @@ class Archive:
         """Copy a file there, whole or not at all where the storage can do that."""
         files, path = self._file(url)
         with _told(f"cannot write {url}"):
-            files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            # An object store has no folders, and would make a bucket of a slip of the pen.
+            protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+            if not OBJECT_STORES & protocols:
+                files.makedirs(path.rpartition("/")[0], exist_ok=True)
             files.put_file(str(local), path)
             if isinstance(files, LocalFileSystem):
                 _sync(Path(path))
