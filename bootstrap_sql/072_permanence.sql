@@ -344,8 +344,9 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     target_name constant text := ops.relation_name(frozen);
-    opened date;
-    frozen_days bigint := 0;
+    opened date[];
+    before date;
+    frozen_days bigint;
 begin
     insert into ops.refreshed_periods (target, period, rows_before, rows_after, seen, model_hash)
     select target_name, d.day, 0, 0, r.seen, r.model_hash
@@ -354,14 +355,22 @@ begin
     where r.target = target_name
     on conflict do nothing;
 
-    for opened in
+    select coalesce(array_agg(p.period), '{}') into opened
+    from ops.refreshed_periods as p
+    where p.target = target_name and p.period = any(days) and p.state = 'open';
+    if opened <> '{}' then
+        perform ops.seal_periods(frozen, opened);
+        update ops.refreshed_periods as p set state = 'frozen'
+        where p.target = target_name and p.period = any(opened);
+    end if;
+    frozen_days := cardinality(opened);
+    -- What was sealed before may have been altered since.
+    for before in
         select p.period
         from ops.refreshed_periods as p
-        where p.target = target_name and p.period = any(days) and p.state <> 'frozen'
-        order by p.period
+        where p.target = target_name and p.period = any(days) and p.state = 'sealed'
     loop
-        perform ops.seal_period(frozen, opened);
-        perform ops.freeze_period(frozen, opened);
+        perform ops.freeze_period(frozen, before);
         frozen_days := frozen_days + 1;
     end loop;
     return frozen_days;
@@ -532,6 +541,63 @@ $function$;
 comment on function ops.note_late_rows(text, text[], text, date[]) is
 'Lists the changes that a model has not seen and that lead to these frozen days of it. A changed view is '
 'none: a frozen day stands as it was computed then. Called by ops.refresh.';
+
+
+create view ops.incomplete_marts with (security_invoker = true) as
+select
+    p.target,
+    a.missing_columns,
+    count(*) as frozen_days,
+    min(p.period) as first_day,
+    max(p.period) as last_day
+from ops.refreshed_periods as p
+left join lateral (
+    select s.column_names
+    from ops.seals as s
+    where s.target = p.target and s.period = p.period
+    order by s.seal_number desc
+    limit 1
+) as s on true
+left join lateral (
+    select array_agg(m.attname::text order by m.attnum) as missing_columns
+    from ops.refreshes as r
+    inner join pg_attribute as m on r.relation = m.attrelid and m.attnum > 0 and not m.attisdropped
+    where r.target = p.target and m.attname <> all(s.column_names)
+) as a on true
+where p.state = 'frozen' and (s.column_names is null or a.missing_columns is not null)
+group by p.target, a.missing_columns;
+
+comment on view ops.incomplete_marts is
+'What marts lack of days whose raw rows had left before the mart, or a column of it, was made. From the day after '
+'last_day on it is complete; a restore completes it before.';
+comment on column ops.incomplete_marts.target is 'Table, with its schema.';
+comment on column ops.incomplete_marts.missing_columns is
+'Columns that are null there; null where there are no rows at all.';
+comment on column ops.incomplete_marts.frozen_days is 'How many days.';
+comment on column ops.incomplete_marts.first_day is 'First of them.';
+comment on column ops.incomplete_marts.last_day is 'Last of them.';
+
+grant select on ops.incomplete_marts to agentbooks_refresher, agentbooks_retention;
+
+
+create table ops.departed_audit_links (
+    session_id uuid not null,
+    sequence bigint not null,
+    previous_hash bytea not null,
+    row_hash bytea not null,
+    day date not null,
+    primary key (session_id, sequence)
+);
+
+comment on table ops.departed_audit_links is
+'One row per audit entry that has left: what the chain of its session needs to be followed across the gap.';
+comment on column ops.departed_audit_links.session_id is 'Session of the chain.';
+comment on column ops.departed_audit_links.sequence is 'Place in the chain.';
+comment on column ops.departed_audit_links.previous_hash is 'Hash of the entry before.';
+comment on column ops.departed_audit_links.row_hash is 'Hash of the entry.';
+comment on column ops.departed_audit_links.day is 'UTC day of the entry.';
+
+grant select on ops.departed_audit_links to agentbooks_refresher, agentbooks_retention, service_role;
 
 
 -- The gate
@@ -741,6 +807,13 @@ begin
         ops.month_clock(monthly), ops.month_rows(monthly, first_day)
     );
     execute format('select count(*) from (%s) as r', ops.month_rows(monthly, first_day)) into removed_rows;
+    if monthly_name = 'agentic.agent_audit_log' then
+        execute format(
+            'insert into ops.departed_audit_links (session_id, sequence, previous_hash, row_hash, day) '
+            'select r.session_id, r.sequence, r.previous_hash, r.row_hash, (r.timestamp at time zone ''UTC'')::date '
+            'from (%s) as r', ops.month_rows(monthly, first_day)
+        );
+    end if;
     for part in select p from ops.month_partitions(monthly, first_day) as p loop
         execute format('drop table %s', part);
     end loop;
@@ -1004,6 +1077,10 @@ begin
 
     delete from ops.departed_keys as k
     where k.table_name = monthly_name and k.day between first_day and (first_day + interval '1 month - 1 day')::date;
+    if monthly_name = 'agentic.agent_audit_log' then
+        delete from ops.departed_audit_links as l
+        where l.day between first_day and (first_day + interval '1 month - 1 day')::date;
+    end if;
     update ops.departures as d set removed_at = null
     where d.table_name = monthly_name and d.month = first_day;
     perform ops.thaw_month(monthly, first_day);
