@@ -152,7 +152,8 @@ comment on column ops.archive_files.code_version is 'Version of agentbooks that 
 comment on column ops.archive_files.state is
 'written; verified: read back, and found equal to the rows of the table.';
 
-grant select, insert on ops.late_rows, ops.frozen_for to agentbooks_refresher;
+grant select, insert on ops.frozen_for to agentbooks_refresher;
+grant select, insert, delete on ops.late_rows to agentbooks_refresher;
 grant select, insert, update on ops.departures to agentbooks_refresher;
 grant select on ops.departed_keys to agentbooks_refresher;
 grant select on ops.departures, ops.frozen_for, ops.departed_keys, ops.late_rows, ops.legal_holds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -63,57 +63,58 @@ TABLES = (
 )
 
 
-class Removed(NamedTuple):
-    """What an archive would hold of a month."""
-
-    table: str
-    month: str
-    content: bytes
-
-
 class Archived:
     """A database whose months leave and come back; the archive is kept in memory."""
 
-    def __init__(self, url: str) -> None:
-        """Connect as the one who writes, refreshes and archives."""
-        self.connection = psycopg.connect(url, autocommit=True)
-        self.away: dict[tuple[str, str], Removed] = {}
+    def __init__(self, connection: psycopg.Connection) -> None:
+        """Archive from this connection."""
+        self.connection = connection
+        self.away: dict[tuple[str, str], bytes] = {}
+        self.copies: dict[tuple[str, str], bytes] = {}
 
-    def remove(self, table: str, month: str) -> int:
-        """Freeze a month, copy it and drop it."""
-        with self.connection.transaction():
-            self.connection.execute("select ops.freeze_month(%s, %s)", (table, month))
+    def freeze(self, table: str, month: str) -> None:
+        """Freeze a month."""
+        self.connection.execute("select ops.freeze_month(%s, %s)", (table, month))
+
+    def copy(self, table: str, month: str) -> int:
+        """Copy a month, and say that the copy was verified."""
         rows_sql = value(self.connection, f"select ops.month_rows('{table}', '{month}')")
         query = f"copy (select {self.columns(table)} from ({rows_sql}) as r) to stdout"
         with self.connection.cursor().copy(query.encode()) as copy:
-            content = b"".join(bytes(part) for part in copy)
-        rows, checksums = self.connection.execute(
+            self.copies[table, month] = b"".join(bytes(part) for part in copy)
+        row = self.connection.execute(
             f"select (select count(*) from ({rows_sql}) as r), ops.column_checksums(%s, %s)".encode(),
             (table, rows_sql),
-        ).fetchone()  # type: ignore[misc]
+        ).fetchone()
+        assert row is not None
+        self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
         self.connection.execute(
             "insert into ops.archive_files values (%s, %s, %s, %s, %s, '{}', 'test', 'verified')",
-            (table, month, f"{table} {month}", rows, Jsonb(checksums)),
+            (table, month, f"{table} {month}", row[0], Jsonb(row[1])),
         )
-        try:
-            removed = value(self.connection, f"select ops.remove_month('{table}', '{month}')")
-        except psycopg.Error:
-            self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
-            raise
-        assert removed == rows
-        self.away[table, month] = Removed(table, month, content)
-        return int(rows)
+        return int(row[0])
+
+    def remove(self, table: str, month: str) -> int:
+        """Freeze a month, copy it and drop it."""
+        self.freeze(table, month)
+        rows = self.copy(table, month)
+        assert value(self.connection, f"select ops.remove_month('{table}', '{month}')") == rows
+        self.away[table, month] = self.copies[table, month]
+        return rows
+
+    def stage(self, table: str, month: str) -> str:
+        """Copy a month to where it comes back from."""
+        staged = str(value(self.connection, f"select ops.stage_month('{table}', '{month}')"))
+        query = f"copy {staged} ({self.columns(table)}) from stdin"
+        with self.connection.cursor().copy(query.encode()) as copy:
+            copy.write(self.copies[table, month])
+        return staged
 
     def restore(self, table: str, month: str) -> None:
         """Bring a month back."""
-        staged = value(self.connection, f"select ops.stage_month('{table}', '{month}')")
-        query = f"copy {staged} ({self.columns(table)}) from stdin"
-        with self.connection.cursor().copy(query.encode()) as copy:
-            copy.write(self.away[table, month].content)
+        self.stage(table, month)
         self.connection.execute("select ops.restore_month(%s, %s)", (table, month))
-        self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
-        del self.away[table, month]
-
+        self.away.pop((table, month), None)
 
     def columns(self, table: str) -> str:
         """List the columns that can be written."""
@@ -132,7 +133,7 @@ class World:
     def __init__(self, refresher: Refresher, archived: str, twin: str) -> None:
         """Connect to both."""
         self.refresher = refresher
-        self.archived = Archived(archived)
+        self.archived = Archived(psycopg.connect(archived, autocommit=True))
         self.twin = psycopg.connect(twin, autocommit=True)
 
     @property
