@@ -584,7 +584,10 @@ begin
     end if;
 
     -- A column that is younger than the seal stays null.
-    copy := ops.sealed_table(target_name)::regclass;
+    copy := to_regclass(ops.sealed_table(target_name));
+    if copy is null then
+        return 0;
+    end if;
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
     into column_names
     from pg_attribute as a

@@ -632,7 +632,7 @@ begin
                             a.parent, a.parent_key, a.child_key, a.attname, s.value
                         )
                     end, ' or '
-                ), 'false') || ')' as condition
+                ) filter (where a.attname is not null), 'false') || ')' as condition
             from (
                 values
                 ('subject', hold.subject_id), ('session', hold.session_id), ('trace', hold.trace_id)
@@ -924,7 +924,7 @@ begin
             using errcode = 'object_not_in_prerequisite_state';
     end if;
     execute format('drop table if exists %s', staged);
-    execute format('create table %s (like %s including all)', staged, monthly);
+    execute format('create table %s (like %s including all excluding constraints excluding indexes)', staged, monthly);
     execute format('grant select, insert on %s to agentbooks_retention', staged);
     return staged;
 end
@@ -952,6 +952,7 @@ declare
     restored_rows bigint;
     parent_table regclass;
     parent record;
+    added record;
     part record;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
@@ -1027,6 +1028,14 @@ begin
     from pg_attribute as a
     inner join pg_index as i on a.attrelid = i.indrelid and i.indisprimary
     where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped;
+
+    for added in
+        select c.conname, pg_get_constraintdef(c.oid) as definition
+        from pg_constraint as c
+        where c.conrelid = monthly and c.contype in ('c', 'p')
+    loop
+        execute format('alter table %s add constraint %I %s', staged, added.conname, added.definition);
+    end loop;
 
     -- What has come meanwhile joins them. Where its key was taken it would have been refused, and is now.
     if (select c.relkind = 'p' from pg_class as c where c.oid = monthly) then

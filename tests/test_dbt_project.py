@@ -108,7 +108,11 @@ def test_what_reads_rows_that_may_leave_is_kept_by_day(
 ) -> None:
     """Catches a mart whose numbers go with its raw rows, as no day of it can be frozen."""
     raw_sql = "".join(path.read_text() for path in (ROOT / "bootstrap_sql").glob("*.sql"))
-    leaving = set(re.findall(r"create table (\w+\.\w+) \((?:(?!\n\);).)*?\n\) partition by range", raw_sql, re.S))
+    leaving = set(
+        re.findall(
+            r"create table (\w+\.\w+) \((?:(?!\n\);).)*?\n\) partition by range", raw_sql, re.S
+        )
+    )
     assert len(leaving) == 9, leaving
 
     def raw_inputs(unique_ids: list[str]) -> set[str]:

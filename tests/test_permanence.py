@@ -47,7 +47,9 @@ ALTERED = {
     "edit a message": ("chat.chat_messages_v2", "created_at", "id = id(19, $k)"),
     "drop a chat agent": ("chat.chat_messages_v2", "created_at", "true"),
 }
-LIFECYCLE = st.tuples(st.sampled_from(["remove", "remove", "restore", "check"]), SMALL, SMALL, SMALL)
+LIFECYCLE = st.tuples(
+    st.sampled_from(["remove", "remove", "restore", "check"]), SMALL, SMALL, SMALL
+)
 REFRESH = st.tuples(st.sampled_from(["refresh", "full refresh"]), SMALL, SMALL, SMALL)
 WRITE = st.tuples(st.sampled_from(sorted(WRITES)), SMALL, SMALL, SMALL)
 STEPS = st.lists(st.one_of(WRITE, WRITE, WRITE, REFRESH, LIFECYCLE), min_size=3, max_size=16)
@@ -87,7 +89,9 @@ class Archived:
             (table, rows_sql),
         ).fetchone()
         assert row is not None
-        self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
+        self.connection.execute(
+            "delete from ops.archive_files where url = %s", (f"{table} {month}",)
+        )
         self.connection.execute(
             "insert into ops.archive_files values (%s, %s, %s, %s, %s, '{}', 'test', 'verified')",
             (table, month, f"{table} {month}", row[0], Jsonb(row[1])),
@@ -122,7 +126,8 @@ class Archived:
             value(
                 self.connection,
                 "select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute"
-                f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
+                f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped"
+                " and attgenerated = ''",
             )
         )
 
@@ -185,7 +190,12 @@ class World:
             return False
         table, clock, condition = ALTERED[kind]
         months = self.twin.execute(
-            _bound(f"select to_char({clock} at time zone 'UTC', 'YYYY-MM-01') from {table} where {condition}", n, day, k)
+            _bound(
+                f"select to_char({clock} at time zone 'UTC', 'YYYY-MM-01') from {table} where {condition}",
+                n,
+                day,
+                k,
+            )
         ).fetchall()
         return any((table, month) in self.archived.away for (month,) in months)
 
@@ -210,7 +220,8 @@ class World:
                 f"select count(*) from ops.refreshed_periods as p"
                 f" cross join lateral (select s.* from ops.seals as s where s.target = p.target"
                 f" and s.period = p.period order by s.seal_number desc limit 1) as s"
-                f" cross join lateral (select count(*) as rows, coalesce(sum(hash_record_extended(t, 0)), 0) as checksum"
+                f" cross join lateral (select count(*) as rows,"
+                f" coalesce(sum(hash_record_extended(t, 0)), 0) as checksum"
                 f" from {target} as t where coalesce(t.{column}, '0001-01-01') = p.period) as t"
                 f" where p.target = '{target}' and p.state = 'frozen'"
                 f" and (t.rows, t.checksum) is distinct from (s.sealed_rows, s.checksum)",
@@ -234,7 +245,9 @@ class World:
         """Leave nothing to the next sequence."""
         for table, month in list(self.archived.away):
             self.archived.restore(table, month)
-        for table, month in self.archived.connection.execute("select table_name, month from ops.departures").fetchall():
+        for table, month in self.archived.connection.execute(
+            "select table_name, month from ops.departures"
+        ).fetchall():
             self.archived.connection.execute("select ops.thaw_month(%s, %s)", (table, month))
         self.write(CLEANING)
 
@@ -299,7 +312,17 @@ def test_a_month_leaves_and_comes_back_and_no_number_changes(world: World) -> No
     """Numbers that go with their raw rows, by a refresh or by a full refresh."""
     try:
         for number in range(1, 6):
-            for write in ("trace", "span", "raaf", "talk", "chat", "judge", "use a pattern", "execute", "route"):
+            for write in (
+                "trace",
+                "span",
+                "raaf",
+                "talk",
+                "chat",
+                "judge",
+                "use a pattern",
+                "execute",
+                "route",
+            ):
                 world.write(WRITES[write], n=number, day=number % 3, k=number)
         world.refresh()
         assert world.differences() == []
