@@ -477,7 +477,8 @@ end
 $function$;
 
 comment on function ops.seal_periods(regclass, date[]) is
-'Copies days of a mart to its table in schema sealed and compares the copy. A change of a day opens it again.';
+'Copies days of a mart to its table in schema sealed and compares the copy. A change of a day opens it '
+'again.';
 
 create function ops.seal_period(sealed regclass, sealed_period date) returns bigint
 language plpgsql

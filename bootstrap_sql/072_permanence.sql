@@ -174,6 +174,7 @@ return (
     where p.partstrat = 'r' and p.partrelid in (
         monthly, to_regclass(format('archive.%I', replace(ops.relation_name(monthly), '.', '__')))
     )
+    order by p.partrelid <> monthly
     limit 1
 );
 
@@ -273,8 +274,8 @@ end
 $function$;
 
 comment on function ops.column_checksums(regclass, text) is
-'By column of a table, over rows of it: the sum of the first 60 bits of md5 over its values as text, nulls as '
-'0. What it gives depends neither on the order of rows nor on settings.';
+'By column of a table, over rows of it: the sum of the first 60 bits of md5 over its values as text, nulls '
+'as 0. What it gives depends neither on the order of rows nor on settings.';
 
 
 -- Freezing. In the name of whoever refreshes: what leads from rows to days is SQL of the models.
@@ -297,7 +298,8 @@ return (
 );
 
 comment on function ops.keys_of_month(regclass, date) is
-'Query of what would be dirty without a month of a table: its rows'' keys as in ops.changes, and all its days.';
+'Query of what would be dirty without a month of a table: its rows'' keys as in ops.changes, and all '
+'its days.';
 
 create function ops.days_led_to(keys_sql text, dirty_sql text) returns date[]
 language plpgsql
@@ -569,8 +571,8 @@ where p.state = 'frozen' and (s.column_names is null or a.missing_columns is not
 group by p.target, a.missing_columns;
 
 comment on view ops.incomplete_marts is
-'What marts lack of days whose raw rows had left before the mart, or a column of it, was made. From the day after '
-'last_day on it is complete; a restore completes it before.';
+'What marts lack of days whose raw rows had left before the mart, or a column of it, was made. From the day '
+'after last_day on it is complete; a restore completes it before.';
 comment on column ops.incomplete_marts.target is 'Table, with its schema.';
 comment on column ops.incomplete_marts.missing_columns is
 'Columns that are null there; null where there are no rows at all.';
@@ -892,8 +894,8 @@ end
 $function$;
 
 comment on function ops.thaw_month(regclass, date) is
-'Says that a month which was frozen stays, or is back: the next refresh computes the days again that depend on '
-'no other month that has left, and counts what came late. Returns how many days of models.';
+'Says that a month which was frozen stays, or is back: the next refresh computes the days again that depend '
+'on no other month that has left, and counts what came late. Returns how many days of models.';
 
 create function ops.staged_name(monthly regclass, month date) returns text
 language sql
@@ -1099,8 +1101,8 @@ end
 $function$;
 
 comment on function ops.restore_month(regclass, date) is
-'Brings a month back from the rows that were copied to what ops.stage_month made, if they are those that were '
-'archived, together with what came since; returns how many rows the month has. The next refresh counts what '
+'Brings a month back from the rows that were copied to what ops.stage_month made, if they are those that '
+'were archived, together with what came since; returns how many rows the month has. The next refresh counts what '
 'had waited for it.';
 
 revoke all on function ops.month_clock(regclass) from public;
@@ -1130,10 +1132,12 @@ grant execute on function ops.days_led_to(text, text) to agentbooks_refresher;
 grant execute on function ops.readers(text) to agentbooks_refresher;
 grant execute on function ops.freeze_periods(regclass, date[]) to agentbooks_refresher;
 grant execute on function ops.freeze_month(regclass, date) to agentbooks_refresher;
-grant execute on function ops.freeze_what_has_left(regclass, text, text[], text, text) to agentbooks_refresher;
+grant execute on function ops.freeze_what_has_left(regclass, text, text[], text, text)
+to agentbooks_refresher;
 grant execute on function ops.note_late_rows(text, text[], text, date[]) to agentbooks_refresher;
 grant execute on function ops.holds_on(regclass, text) to agentbooks_retention;
-grant execute on function ops.departure_refusals(regclass, date) to agentbooks_refresher, agentbooks_retention;
+grant execute on function ops.departure_refusals(regclass, date)
+to agentbooks_refresher, agentbooks_retention;
 grant execute on function ops.remove_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.thaw_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.stage_month(regclass, date) to agentbooks_retention;

@@ -1,6 +1,6 @@
 -- A cost or a token that one of agent_runs and cost_daily knows and the other does not: a report by agent,
--- user, workflow, domain or tenant would depend on which of them it was made from. Fees are in runs alone. While rows wait that came late for
--- a frozen run and not for the day of its calls, the two differ by them.
+-- user, workflow, domain or tenant would depend on which of them it was made from. Fees are in runs alone.
+-- While rows wait that came late for a frozen run, and not for the day of its calls, the two differ by them.
 with entries as (
     select
         source_system,

@@ -181,8 +181,8 @@ def test_what_is_not_refreshed_by_day_holds_the_month(daily: Daily) -> None:
     """A mart by key, of which nothing can be frozen, that would lose its numbers."""
     daily.connection.execute(
         "create table marts.totals (trace_id uuid primary key, calls bigint);"
-        "select ops.refresh('marts.totals', 'select trace_id, count(*) as calls from observability.spans group by 1',"
-        " 'key', 'trace_id', 'select null from changes', '{observability.spans}', 'trace_id as key')"
+        "select ops.refresh('marts.totals',"
+        " 'select trace_id, count(*) as calls from observability.spans group by 1', 'key', 'trace_id', 'select null from changes', '{observability.spans}', 'trace_id as key')"
     )
     with pytest.raises(
         REFUSED, match=r"marts\.totals reads observability\.spans and is not refreshed by day"
