@@ -1032,11 +1032,13 @@ begin
     where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped;
 
     for added in
-        select c.conname, pg_get_constraintdef(c.oid) as definition
+        select
+            case c.contype when 'c' then format('constraint %I ', c.conname) else '' end
+            || pg_get_constraintdef(c.oid) as definition
         from pg_constraint as c
         where c.conrelid = monthly and c.contype in ('c', 'p')
     loop
-        execute format('alter table %s add constraint %I %s', staged, added.conname, added.definition);
+        execute format('alter table %s add %s', staged, added.definition);
     end loop;
 
     -- What has come meanwhile joins them. Where its key was taken it would have been refused, and is now.
@@ -1102,8 +1104,8 @@ $function$;
 
 comment on function ops.restore_month(regclass, date) is
 'Brings a month back from the rows that were copied to what ops.stage_month made, if they are those that '
-'were archived, together with what came since; returns how many rows the month has. The next refresh counts what '
-'had waited for it.';
+'were archived, together with what came since; returns how many rows the month has. The next refresh counts '
+'what had waited for it.';
 
 revoke all on function ops.month_clock(regclass) from public;
 revoke all on function ops.month_rows(regclass, date) from public;

@@ -182,7 +182,8 @@ def test_what_is_not_refreshed_by_day_holds_the_month(daily: Daily) -> None:
     daily.connection.execute(
         "create table marts.totals (trace_id uuid primary key, calls bigint);"
         "select ops.refresh('marts.totals',"
-        " 'select trace_id, count(*) as calls from observability.spans group by 1', 'key', 'trace_id', 'select null from changes', '{observability.spans}', 'trace_id as key')"
+        " 'select trace_id, count(*) as calls from observability.spans group by 1',"
+        " 'key', 'trace_id', 'select null from changes', '{observability.spans}', 'trace_id as key')"
     )
     with pytest.raises(
         REFUSED, match=r"marts\.totals reads observability\.spans and is not refreshed by day"
@@ -292,7 +293,7 @@ def test_a_mart_made_after_rows_left_says_what_it_lacks(daily: Daily, archived: 
     archived.remove(SPANS, MARCH)
     daily.span("2026-03-30 09:00+00")
     daily.connection.execute(
-        "create table marts.later (later_key text, usage_date date, calls bigint)"
+        "create table marts.later (daily_key text, usage_date date, calls bigint)"
     )
 
     def refresh() -> None:
