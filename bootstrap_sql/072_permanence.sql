@@ -926,7 +926,8 @@ begin
             using errcode = 'object_not_in_prerequisite_state';
     end if;
     execute format('drop table if exists %s', staged);
-    execute format('create table %s (like %s including all excluding constraints excluding indexes)', staged, monthly);
+    -- Checks, keys and indexes wait for its partition; what a crash empties is refused.
+    execute format('create unlogged table %s (like %s including generated)', staged, monthly);
     execute format('grant select, insert on %s to agentbooks_retention', staged);
     return staged;
 end
@@ -953,9 +954,8 @@ declare
     orphaned_rows bigint;
     restored_rows bigint;
     parent_table regclass;
+    part regclass;
     parent record;
-    added record;
-    part record;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
     if staged is null then
@@ -1023,6 +1023,18 @@ begin
         );
     end loop;
 
+    -- They join what has come meanwhile, in a partition that has no triggers as long as it is detached.
+    parent_table := monthly;
+    if (select c.relkind <> 'p' from pg_class as c where c.oid = monthly) then
+        parent_table := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
+    end if;
+    perform ops.create_month_partitions(parent_table, first_day, first_day);
+    part := to_regclass(format(
+        '%I.%I', split_part(ops.relation_name(parent_table), '.', 1),
+        ops.month_partition_name(parent_table, first_day)
+    ));
+    execute format('alter table %s detach partition %s', parent_table, part);
+
     select
         string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attgenerated = ''),
         string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attnum = any(i.indkey))
@@ -1030,45 +1042,19 @@ begin
     from pg_attribute as a
     inner join pg_index as i on a.attrelid = i.indrelid and i.indisprimary
     where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped;
-
-    for added in
-        select
-            case c.contype when 'c' then format('constraint %I ', c.conname) else '' end
-            || pg_get_constraintdef(c.oid) as definition
-        from pg_constraint as c
-        where c.conrelid = monthly and c.contype in ('c', 'p')
-    loop
-        execute format('alter table %s add %s', staged, added.definition);
-    end loop;
-
-    -- What has come meanwhile joins them. Where its key was taken it would have been refused, and is now.
-    if (select c.relkind = 'p' from pg_class as c where c.oid = monthly) then
-        parent_table := monthly;
-        perform ops.create_month_partitions(monthly, first_day, first_day);
-    else
-        parent_table := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
-    end if;
-    for part in
-        select i.inhrelid::regclass as name, i.inhparent::regclass as parent
-        from ops.month_partitions(monthly, first_day) as p
-        inner join pg_inherits as i on i.inhrelid = p
-    loop
-        execute format('alter table %s detach partition %s', part.parent, part.name);
-        execute format(
-            'insert into ops.rejected_records '
-            '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
-            'select sha256(l.record), %1$L, 1, ''a row of this key was archived before it came'', '
-            'substring(l.record for 65536), octet_length(l.record) from ('
-            'select convert_to(to_jsonb(r)::text, ''UTF8'') as record from %2$s as r '
-            'where (%3$s) in (select %3$s from %4$s)) as l on conflict do nothing',
-            'restored ' || monthly_name, part.name, key_names, staged
-        );
-        execute format(
-            'insert into %s (%s) select %2$s from %s on conflict do nothing', staged, column_names, part.name
-        );
-        execute format('drop table %s', part.name);
-    end loop;
-    execute format('select count(*) from %s', staged) into restored_rows;
+    -- Where its key was taken, a later one would have been refused, and is now.
+    execute format(
+        'with doubled as ('
+        'delete from %1$s as r where (%2$s) in (select %2$s from %3$s) '
+        'returning convert_to(to_jsonb(r)::text, ''UTF8'') as record) '
+        'insert into ops.rejected_records '
+        '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
+        'select sha256(d.record), %4$L, 1, ''a row of this key was archived before it came'', '
+        'substring(d.record for 65536), octet_length(d.record) from doubled as d on conflict do nothing',
+        part, key_names, staged, 'restored ' || monthly_name
+    );
+    execute format('insert into %s (%s) select %2$s from %s', part, column_names, staged);
+    execute format('select count(*) from %s', part) into restored_rows;
 
     -- A refresh of what they lead to finds them by their keys; they themselves are no change.
     execute format(
@@ -1080,14 +1066,11 @@ begin
         monthly_name, (select c.keys from ops.captured_tables as c where c.table_name = monthly_name), staged,
         first_day, (first_day + interval '1 month - 1 day')::date
     );
-    execute format('revoke all on %s from agentbooks_retention', staged);
-    execute format('alter table %s enable row level security', staged);
-    execute format('alter table %s rename to %I', staged, ops.month_partition_name(parent_table, first_day));
-    execute format('alter table %s set schema %I', staged, split_part(ops.relation_name(parent_table), '.', 1));
     execute format(
         'alter table %s attach partition %s for values from (%L) to (%L)',
-        parent_table, staged, first_day::timestamptz, (first_day + interval '1 month')::timestamptz
+        parent_table, part, first_day::timestamptz, (first_day + interval '1 month')::timestamptz
     );
+    execute format('drop table %s', staged);
 
     delete from ops.departed_keys as k
     where k.table_name = monthly_name and k.day between first_day and (first_day + interval '1 month - 1 day')::date;

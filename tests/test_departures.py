@@ -305,7 +305,7 @@ def test_a_mart_made_after_rows_left_says_what_it_lacks(daily: Daily, archived: 
         )
 
     refresh()
-    counted = "select array_agg(usage_date::text order by 1) from marts.later"
+    counted = "select array_agg(usage_date::text order by usage_date) from marts.later"
     assert value(daily.connection, counted) == ["2026-04-01"]
     lacking = daily.connection.execute(
         "select target, missing_columns, frozen_days, last_day::text from ops.incomplete_marts"
