@@ -205,7 +205,9 @@ class World:
         ours = self.archived.connection
         assert self.refresher.differences(ours) == [], "a full refresh gives something else"
         late = {target for (target,) in ours.execute("select distinct target from ops.late_rows")}
-        inputs = dict(ours.execute("select target, inputs from ops.refreshes").fetchall())
+        inputs: dict[str, list[str]] = dict(
+            ours.execute("select target, inputs from ops.refreshes").fetchall()
+        )
         for name in self.refresher.statements:  # in the order of the graph
             if late & set(inputs[name]):
                 late.add(name)
