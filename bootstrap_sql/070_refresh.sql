@@ -101,6 +101,7 @@ create table ops.seals (
     sealed_rows bigint not null check (sealed_rows >= 0),
     checksum numeric not null,
     model_hash text not null,
+    column_names text[] not null,
     sealed_at timestamptz not null default clock_timestamp(),
     unique (target, period, seal_number)
 );
@@ -113,6 +114,7 @@ comment on column ops.seals.period is 'UTC day; 0001-01-01 stands for rows witho
 comment on column ops.seals.sealed_rows is 'How many rows the day had.';
 comment on column ops.seals.checksum is 'Sum over the hashes of the day''s rows.';
 comment on column ops.seals.model_hash is 'Hash of the SQL that computed them.';
+comment on column ops.seals.column_names is 'Columns that the mart had.';
 comment on column ops.seals.sealed_at is 'When.';
 
 grant select, insert on ops.seals to agentbooks_refresher;
@@ -391,7 +393,7 @@ $function$;
 comment on function ops.rows_checksum(text) is
 'Number of a query''s rows, and the sum over their hashes, which does not depend on their order.';
 
-create function ops.seal_period(sealed regclass, sealed_period date) returns bigint
+create function ops.seal_periods(sealed regclass, days date[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
@@ -399,22 +401,23 @@ declare
     target_name constant text := ops.relation_name(sealed);
     copy_name constant text := ops.sealed_table(target_name);
     refreshed ops.refreshes;
-    ledger ops.refreshed_periods;
+    refused record;
+    names text[];
     column_names text;
     missing_columns text;
-    rows_sql text;
-    original record;
-    copied record;
-    new_seal bigint;
+    checks_sql text;
+    differing date;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.refresh ' || target_name, 0));
     select * into refreshed from ops.refreshes as r where r.target = target_name;
-    select * into ledger from ops.refreshed_periods as p
-    where p.target = target_name and p.period = sealed_period;
-
-    if ledger.state is null or ledger.state = 'frozen' then
+    select d.day, p.state into refused
+    from unnest(days) as d (day)
+    left join ops.refreshed_periods as p on p.target = target_name and p.period = d.day
+    where p.state is null or p.state = 'frozen'
+    limit 1;
+    if found then
         raise exception 'seal_period: % of % is %, only a day that was refreshed can be sealed',
-            sealed_period, target_name, coalesce(ledger.state, 'not in the ledger')
+            refused.day, target_name, coalesce(refused.state, 'not in the ledger')
             using errcode = 'object_not_in_prerequisite_state';
     end if;
 
@@ -422,12 +425,13 @@ begin
         'create table if not exists %s (seal_number bigint not null)', copy_name
     );
     select
+        array_agg(a.attname::text order by a.attnum),
         string_agg(quote_ident(a.attname), ', ' order by a.attnum),
         string_agg(
             format('add column %I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', '
             order by a.attnum
         ) filter (where c.attname is null)
-    into column_names, missing_columns
+    into names, column_names, missing_columns
     from pg_attribute as a
     left join pg_attribute as c
         on c.attrelid = copy_name::regclass and c.attname = a.attname and not c.attisdropped
@@ -436,35 +440,62 @@ begin
         execute format('alter table %s %s', copy_name, missing_columns);
     end if;
 
-    rows_sql := format(
-        'select %s from %s where %s', column_names, sealed,
-        ops.in_periods(quote_ident(refreshed.grain_column), array[sealed_period], true)
+    checks_sql := format(
+        'select coalesce(r.%1$I, ''0001-01-01'') as period, count(*) as counted, '
+        'sum(hash_record_extended(r, 0)) as checksum from (select %2$s from %%s where %%s) as r group by 1',
+        refreshed.grain_column, column_names
     );
-    original := ops.rows_checksum(rows_sql);
-    insert into ops.seals (target, period, sealed_rows, checksum, model_hash)
-    values (target_name, sealed_period, original.counted, original.checksum, ledger.model_hash)
-    returning seal_number into new_seal;
     execute format(
-        'insert into %s (seal_number, %s) select %s, r.* from (%s) as r',
-        copy_name, column_names, new_seal, rows_sql
-    );
-    copied := ops.rows_checksum(
-        format('select %s from %s where seal_number = %s', column_names, copy_name, new_seal)
-    );
-    if copied is distinct from original then
-        raise exception 'seal_period: the copy of % of % differs from the mart', sealed_period, target_name
+        'with checks as (%s), '
+        'numbered as (insert into ops.seals (target, period, sealed_rows, checksum, model_hash, column_names) '
+        'select p.target, p.period, coalesce(c.counted, 0), coalesce(c.checksum, 0), p.model_hash, $3 '
+        'from ops.refreshed_periods as p left join checks as c using (period) '
+        'where p.target = $1 and p.period = any($2) returning period, seal_number) '
+        'insert into %s (seal_number, %s) select n.seal_number, %s from %s as r '
+        'inner join numbered as n on n.period = coalesce(r.%I, ''0001-01-01'') where %s',
+        format(checks_sql, sealed, ops.in_periods(quote_ident(refreshed.grain_column), days, true)),
+        copy_name, column_names,
+        (select string_agg(format('r.%I', n), ', ' order by o) from unnest(names) with ordinality as u (n, o)),
+        sealed, refreshed.grain_column, ops.in_periods(format('r.%I', refreshed.grain_column), days, true)
+    ) using target_name, days, names;
+    execute format(
+        'with last_seals as (select distinct on (s.period) s.* from ops.seals as s '
+        'where s.target = $1 and s.period = any($2) order by s.period, s.seal_number desc), '
+        'copies as (%s) '
+        'select s.period from last_seals as s left join copies as c using (period) '
+        'where (s.sealed_rows, s.checksum) is distinct from (coalesce(c.counted, 0), coalesce(c.checksum, 0)) limit 1',
+        format(checks_sql, copy_name, 'seal_number in (select l.seal_number from last_seals as l)')
+    ) into differing using target_name, days;
+    if differing is not null then
+        raise exception 'seal_period: the copy of % of % differs from the mart', differing, target_name
             using errcode = 'data_corrupted';
     end if;
 
     update ops.refreshed_periods as p set state = 'sealed'
-    where p.target = target_name and p.period = sealed_period;
-    return new_seal;
+    where p.target = target_name and p.period = any(days);
+end
+$function$;
+
+comment on function ops.seal_periods(regclass, date[]) is
+'Copies days of a mart to its table in schema sealed and compares the copy. A change of a day opens it '
+'again.';
+
+create function ops.seal_period(sealed regclass, sealed_period date) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform ops.seal_periods(sealed, array[sealed_period]);
+    return (
+        select max(s.seal_number)
+        from ops.seals as s
+        where s.target = ops.relation_name(sealed) and s.period = sealed_period
+    );
 end
 $function$;
 
 comment on function ops.seal_period(regclass, date) is
-'Copies a day of a mart to its table in schema sealed and compares the copy; returns the seal''s number. '
-'A change of the day opens it again.';
+'Seals one day of a mart; returns the seal''s number.';
 
 create function ops.freeze_period(frozen regclass, frozen_period date) returns void
 language plpgsql
@@ -554,7 +585,10 @@ begin
     end if;
 
     -- A column that is younger than the seal stays null.
-    copy := ops.sealed_table(target_name)::regclass;
+    copy := to_regclass(ops.sealed_table(target_name));
+    if copy is null then
+        return 0;
+    end if;
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
     into column_names
     from pg_attribute as a
@@ -784,6 +818,7 @@ revoke all on function ops.collect_changes() from public;
 revoke all on function ops.note_content(regclass) from public;
 revoke all on function ops.note_view(text, text) from public;
 revoke all on function ops.unseen_changes(text, text[]) from public;
+revoke all on function ops.seal_periods(regclass, date[]) from public;
 revoke all on function ops.seal_period(regclass, date) from public;
 revoke all on function ops.freeze_period(regclass, date) from public;
 revoke all on function ops.thaw_period(regclass, date) from public;
@@ -793,6 +828,7 @@ grant execute on function ops.collect_changes() to agentbooks_refresher;
 grant execute on function ops.note_content(regclass) to agentbooks_refresher;
 grant execute on function ops.note_view(text, text) to agentbooks_refresher;
 grant execute on function ops.unseen_changes(text, text[]) to agentbooks_refresher;
+grant execute on function ops.seal_periods(regclass, date[]) to agentbooks_refresher;
 grant execute on function ops.seal_period(regclass, date) to agentbooks_refresher;
 grant execute on function ops.freeze_period(regclass, date) to agentbooks_refresher;
 grant execute on function ops.thaw_period(regclass, date) to agentbooks_refresher;

@@ -156,7 +156,8 @@ comment on column ops.archive_files.code_version is 'Version of agentbooks that 
 comment on column ops.archive_files.state is
 'written; verified: read back, and found equal to the rows of the table.';
 
-grant select, insert on ops.late_rows, ops.frozen_for to agentbooks_refresher;
+grant select, insert on ops.frozen_for to agentbooks_refresher;
+grant select, insert, delete on ops.late_rows to agentbooks_refresher;
 grant select, insert, update on ops.departures to agentbooks_refresher;
 grant select on ops.departed_keys to agentbooks_refresher;
 grant select on ops.departures, ops.frozen_for, ops.departed_keys, ops.late_rows, ops.legal_holds
@@ -177,6 +178,7 @@ return (
     where p.partstrat = 'r' and p.partrelid in (
         monthly, to_regclass(format('archive.%I', replace(ops.relation_name(monthly), '.', '__')))
     )
+    order by p.partrelid <> monthly
     limit 1
 );
 
@@ -300,7 +302,8 @@ return (
 );
 
 comment on function ops.keys_of_month(regclass, date) is
-'Query of what would be dirty without a month of a table: its rows'' keys as in ops.changes, and all its days.';
+'Query of what would be dirty without a month of a table: its rows'' keys as in ops.changes, and all '
+'its days.';
 
 create function ops.days_led_to(keys_sql text, dirty_sql text) returns date[]
 language plpgsql
@@ -348,8 +351,9 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     target_name constant text := ops.relation_name(frozen);
-    opened date;
-    frozen_days bigint := 0;
+    opened date[];
+    before date;
+    frozen_days bigint;
 begin
     insert into ops.refreshed_periods (target, period, rows_before, rows_after, seen, model_hash)
     select target_name, d.day, 0, 0, r.seen, r.model_hash
@@ -358,14 +362,22 @@ begin
     where r.target = target_name
     on conflict do nothing;
 
-    for opened in
+    select coalesce(array_agg(p.period), '{}') into opened
+    from ops.refreshed_periods as p
+    where p.target = target_name and p.period = any(days) and p.state = 'open';
+    if opened <> '{}' then
+        perform ops.seal_periods(frozen, opened);
+        update ops.refreshed_periods as p set state = 'frozen'
+        where p.target = target_name and p.period = any(opened);
+    end if;
+    frozen_days := cardinality(opened);
+    -- What was sealed before may have been altered since.
+    for before in
         select p.period
         from ops.refreshed_periods as p
-        where p.target = target_name and p.period = any(days) and p.state <> 'frozen'
-        order by p.period
+        where p.target = target_name and p.period = any(days) and p.state = 'sealed'
     loop
-        perform ops.seal_period(frozen, opened);
-        perform ops.freeze_period(frozen, opened);
+        perform ops.freeze_period(frozen, before);
         frozen_days := frozen_days + 1;
     end loop;
     return frozen_days;
@@ -538,6 +550,63 @@ comment on function ops.note_late_rows(text, text[], text, date[]) is
 'none: a frozen day stands as it was computed then. Called by ops.refresh.';
 
 
+create view ops.incomplete_marts with (security_invoker = true) as
+select
+    p.target,
+    a.missing_columns,
+    count(*) as frozen_days,
+    min(p.period) as first_day,
+    max(p.period) as last_day
+from ops.refreshed_periods as p
+left join lateral (
+    select s.column_names
+    from ops.seals as s
+    where s.target = p.target and s.period = p.period
+    order by s.seal_number desc
+    limit 1
+) as s on true
+left join lateral (
+    select array_agg(m.attname::text order by m.attnum) as missing_columns
+    from ops.refreshes as r
+    inner join pg_attribute as m on r.relation = m.attrelid and m.attnum > 0 and not m.attisdropped
+    where r.target = p.target and m.attname <> all(s.column_names)
+) as a on true
+where p.state = 'frozen' and (s.column_names is null or a.missing_columns is not null)
+group by p.target, a.missing_columns;
+
+comment on view ops.incomplete_marts is
+'What marts lack of days whose raw rows had left before the mart, or a column of it, was made. From the day '
+'after last_day on it is complete; a restore completes it before.';
+comment on column ops.incomplete_marts.target is 'Table, with its schema.';
+comment on column ops.incomplete_marts.missing_columns is
+'Columns that are null there; null where there are no rows at all.';
+comment on column ops.incomplete_marts.frozen_days is 'How many days.';
+comment on column ops.incomplete_marts.first_day is 'First of them.';
+comment on column ops.incomplete_marts.last_day is 'Last of them.';
+
+grant select on ops.incomplete_marts to agentbooks_refresher, agentbooks_retention;
+
+
+create table ops.departed_audit_links (
+    session_id uuid not null,
+    sequence bigint not null,
+    previous_hash bytea not null,
+    row_hash bytea not null,
+    day date not null,
+    primary key (session_id, sequence)
+);
+
+comment on table ops.departed_audit_links is
+'One row per audit entry that has left: what the chain of its session needs to be followed across the gap.';
+comment on column ops.departed_audit_links.session_id is 'Session of the chain.';
+comment on column ops.departed_audit_links.sequence is 'Place in the chain.';
+comment on column ops.departed_audit_links.previous_hash is 'Hash of the entry before.';
+comment on column ops.departed_audit_links.row_hash is 'Hash of the entry.';
+comment on column ops.departed_audit_links.day is 'UTC day of the entry.';
+
+grant select on ops.departed_audit_links to agentbooks_refresher, agentbooks_retention, service_role;
+
+
 -- The gate
 
 create function ops.holds_on(held regclass, rows_sql text) returns table (hold_id bigint, held_rows bigint)
@@ -569,7 +638,7 @@ begin
                             a.parent, a.parent_key, a.child_key, a.attname, s.value
                         )
                     end, ' or '
-                ), 'false') || ')' as condition
+                ) filter (where a.attname is not null), 'false') || ')' as condition
             from (
                 values
                 ('subject', hold.subject_id), ('session', hold.session_id), ('trace', hold.trace_id)
@@ -745,6 +814,13 @@ begin
         ops.month_clock(monthly), ops.month_rows(monthly, first_day)
     );
     execute format('select count(*) from (%s) as r', ops.month_rows(monthly, first_day)) into removed_rows;
+    if monthly_name = 'agentic.agent_audit_log' then
+        execute format(
+            'insert into ops.departed_audit_links (session_id, sequence, previous_hash, row_hash, day) '
+            'select r.session_id, r.sequence, r.previous_hash, r.row_hash, (r.timestamp at time zone ''UTC'')::date '
+            'from (%s) as r', ops.month_rows(monthly, first_day)
+        );
+    end if;
     for part in select p from ops.month_partitions(monthly, first_day) as p loop
         execute format('drop table %s', part);
     end loop;
@@ -822,8 +898,8 @@ end
 $function$;
 
 comment on function ops.thaw_month(regclass, date) is
-'Says that a month which was frozen stays, or is back: the next refresh computes the days again that depend on '
-'no other month that has left, and counts what came late. Returns how many days of models.';
+'Says that a month which was frozen stays, or is back: the next refresh computes the days again that depend '
+'on no other month that has left, and counts what came late. Returns how many days of models.';
 
 create function ops.staged_name(monthly regclass, month date) returns text
 language sql
@@ -854,7 +930,8 @@ begin
             using errcode = 'object_not_in_prerequisite_state';
     end if;
     execute format('drop table if exists %s', staged);
-    execute format('create table %s (like %s including all)', staged, monthly);
+    -- Checks, keys and indexes wait for its partition; what a crash empties is refused.
+    execute format('create unlogged table %s (like %s including generated)', staged, monthly);
     execute format('grant select, insert on %s to agentbooks_retention', staged);
     return staged;
 end
@@ -881,8 +958,8 @@ declare
     orphaned_rows bigint;
     restored_rows bigint;
     parent_table regclass;
+    part regclass;
     parent record;
-    part record;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
     if staged is null then
@@ -950,6 +1027,18 @@ begin
         );
     end loop;
 
+    -- They join what has come meanwhile, in a partition that has no triggers as long as it is detached.
+    parent_table := monthly;
+    if (select c.relkind <> 'p' from pg_class as c where c.oid = monthly) then
+        parent_table := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
+    end if;
+    perform ops.create_month_partitions(parent_table, first_day, first_day);
+    part := to_regclass(format(
+        '%I.%I', split_part(ops.relation_name(parent_table), '.', 1),
+        ops.month_partition_name(parent_table, first_day)
+    ));
+    execute format('alter table %s detach partition %s', parent_table, part);
+
     select
         string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attgenerated = ''),
         string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attnum = any(i.indkey))
@@ -957,35 +1046,19 @@ begin
     from pg_attribute as a
     inner join pg_index as i on a.attrelid = i.indrelid and i.indisprimary
     where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped;
-
-    -- What has come meanwhile joins them. Where its key was taken it would have been refused, and is now.
-    if (select c.relkind = 'p' from pg_class as c where c.oid = monthly) then
-        parent_table := monthly;
-        perform ops.create_month_partitions(monthly, first_day, first_day);
-    else
-        parent_table := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
-    end if;
-    for part in
-        select i.inhrelid::regclass as name, i.inhparent::regclass as parent
-        from ops.month_partitions(monthly, first_day) as p
-        inner join pg_inherits as i on i.inhrelid = p
-    loop
-        execute format('alter table %s detach partition %s', part.parent, part.name);
-        execute format(
-            'insert into ops.rejected_records '
-            '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
-            'select sha256(l.record), %1$L, 1, ''a row of this key was archived before it came'', '
-            'substring(l.record for 65536), octet_length(l.record) from ('
-            'select convert_to(to_jsonb(r)::text, ''UTF8'') as record from %2$s as r '
-            'where (%3$s) in (select %3$s from %4$s)) as l on conflict do nothing',
-            'restored ' || monthly_name, part.name, key_names, staged
-        );
-        execute format(
-            'insert into %s (%s) select %2$s from %s on conflict do nothing', staged, column_names, part.name
-        );
-        execute format('drop table %s', part.name);
-    end loop;
-    execute format('select count(*) from %s', staged) into restored_rows;
+    -- Where its key was taken, a later one would have been refused, and is now.
+    execute format(
+        'with doubled as ('
+        'delete from %1$s as r where (%2$s) in (select %2$s from %3$s) '
+        'returning convert_to(to_jsonb(r)::text, ''UTF8'') as record) '
+        'insert into ops.rejected_records '
+        '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
+        'select sha256(d.record), %4$L, 1, ''a row of this key was archived before it came'', '
+        'substring(d.record for 65536), octet_length(d.record) from doubled as d on conflict do nothing',
+        part, key_names, staged, 'restored ' || monthly_name
+    );
+    execute format('insert into %s (%s) select %2$s from %s', part, column_names, staged);
+    execute format('select count(*) from %s', part) into restored_rows;
 
     -- A refresh of what they lead to finds them by their keys; they themselves are no change.
     execute format(
@@ -997,17 +1070,18 @@ begin
         monthly_name, (select c.keys from ops.captured_tables as c where c.table_name = monthly_name), staged,
         first_day, (first_day + interval '1 month - 1 day')::date
     );
-    execute format('revoke all on %s from agentbooks_retention', staged);
-    execute format('alter table %s enable row level security', staged);
-    execute format('alter table %s rename to %I', staged, ops.month_partition_name(parent_table, first_day));
-    execute format('alter table %s set schema %I', staged, split_part(ops.relation_name(parent_table), '.', 1));
     execute format(
         'alter table %s attach partition %s for values from (%L) to (%L)',
-        parent_table, staged, first_day::timestamptz, (first_day + interval '1 month')::timestamptz
+        parent_table, part, first_day::timestamptz, (first_day + interval '1 month')::timestamptz
     );
+    execute format('drop table %s', staged);
 
     delete from ops.departed_keys as k
     where k.table_name = monthly_name and k.day between first_day and (first_day + interval '1 month - 1 day')::date;
+    if monthly_name = 'agentic.agent_audit_log' then
+        delete from ops.departed_audit_links as l
+        where l.day between first_day and (first_day + interval '1 month - 1 day')::date;
+    end if;
     update ops.departures as d set removed_at = null
     where d.table_name = monthly_name and d.month = first_day;
     perform ops.thaw_month(monthly, first_day);
@@ -1016,9 +1090,9 @@ end
 $function$;
 
 comment on function ops.restore_month(regclass, date) is
-'Brings a month back from the rows that were copied to what ops.stage_month made, if they are those that were '
-'archived, together with what came since; returns how many rows the month has. The next refresh counts what '
-'had waited for it.';
+'Brings a month back from the rows that were copied to what ops.stage_month made, if they are those that '
+'were archived, together with what came since; returns how many rows the month has. The next refresh counts '
+'what had waited for it.';
 
 revoke all on function ops.month_clock(regclass) from public;
 revoke all on function ops.month_rows(regclass, date) from public;
@@ -1047,10 +1121,12 @@ grant execute on function ops.days_led_to(text, text) to agentbooks_refresher;
 grant execute on function ops.readers(text) to agentbooks_refresher;
 grant execute on function ops.freeze_periods(regclass, date[]) to agentbooks_refresher;
 grant execute on function ops.freeze_month(regclass, date) to agentbooks_refresher;
-grant execute on function ops.freeze_what_has_left(regclass, text, text[], text, text) to agentbooks_refresher;
+grant execute on function ops.freeze_what_has_left(regclass, text, text[], text, text)
+to agentbooks_refresher;
 grant execute on function ops.note_late_rows(text, text[], text, date[]) to agentbooks_refresher;
 grant execute on function ops.holds_on(regclass, text) to agentbooks_retention;
-grant execute on function ops.departure_refusals(regclass, date) to agentbooks_refresher, agentbooks_retention;
+grant execute on function ops.departure_refusals(regclass, date)
+to agentbooks_refresher, agentbooks_retention;
 grant execute on function ops.remove_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.thaw_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.stage_month(regclass, date) to agentbooks_retention;

@@ -28,6 +28,13 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
     cutoff := now() - make_interval(days => retention_days);
+    if exists (
+        select from ops.readers('observability.traces') union all select from ops.readers('observability.spans')
+    ) then
+        raise exception 'cleanup_old_traces: marts are computed from these rows, and would lose what they say of '
+            'them; months of them leave by ops.freeze_month and ops.remove_month'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
 
     -- Whatever its end: failed and cancelled runs age too. One that still claims to run, but wrote
     -- no span since the cut-off, has crashed.

@@ -283,6 +283,14 @@ begin
         raise exception 'cleanup_old_data: p_dry_run is null, it must be true or false'
             using errcode = 'invalid_parameter_value';
     end if;
+    if not p_dry_run and exists (
+        select from ops.readers('traceability.execution_traces')
+        union all select from ops.readers('traceability.pattern_usage_log')
+    ) then
+        raise exception 'cleanup_old_data: marts are computed from these rows, and would lose what they say of '
+            'them; months of them leave by ops.freeze_month and ops.remove_month'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     trace_cutoff := now() - make_interval(days => p_trace_days);
     usage_cutoff := now() - make_interval(days => p_usage_days);
 

@@ -328,23 +328,32 @@ set search_path = pg_catalog, pg_temp
 as $function$
     with links as (
         select
-            a as entry,
-            lag(a.sequence, 1, 0::bigint) over chain as sequence_before,
-            lag(a.row_hash, 1, decode(repeat('00', 32), 'hex')) over chain as hash_before
-        from agentic.agent_audit_log as a
-        where p_session_id is null or a.session_id = p_session_id
-        window chain as (partition by a.session_id order by a.sequence, a.audit_id)
+            l.*,
+            lag(l.sequence, 1, 0::bigint) over chain as sequence_before,
+            lag(l.row_hash, 1, decode(repeat('00', 32), 'hex')) over chain as hash_before
+        from (
+            select a.session_id, a.sequence, a.audit_id, a.previous_hash, a.row_hash, a as entry
+            from agentic.agent_audit_log as a
+            where p_session_id is null or a.session_id = p_session_id
+            union all
+            -- Of an entry that has left the database its links stay.
+            select d.session_id, d.sequence, null, d.previous_hash, d.row_hash, null
+            from ops.departed_audit_links as d
+            where p_session_id is null or d.session_id = p_session_id
+        ) as l
+        window chain as (partition by l.session_id order by l.sequence, l.audit_id)
     ),
 
     judged as (
         select
-            (entry).session_id,
-            (entry).sequence,
-            (entry).audit_id,
+            session_id,
+            sequence,
+            audit_id,
             case
-                when (entry).sequence > sequence_before + 1 then 'rows before it are missing'
-                when (entry).sequence < sequence_before + 1 then 'its place is taken twice'
-                when (entry).previous_hash <> hash_before then 'does not follow the row before it'
+                when sequence > sequence_before + 1 then 'rows before it are missing'
+                when sequence < sequence_before + 1 then 'its place is taken twice'
+                when previous_hash <> hash_before then 'does not follow the row before it'
+                when audit_id is null then null
                 when (entry).row_hash <> agentic.audit_row_hash(entry) then 'was changed'
                 when not (entry).commitments @> agentic.audit_commitments(entry)
                     or exists (
@@ -379,6 +388,12 @@ as $function$
                 where a.session_id = h.session_id
                     and a.sequence = h.sequence
                     and a.row_hash = h.row_hash
+            )
+            and not exists (
+                select from ops.departed_audit_links as d
+                where d.session_id = h.session_id
+                    and d.sequence = h.sequence
+                    and d.row_hash = h.row_hash
             )
     )
 

@@ -99,6 +99,7 @@ values
     ('ops.seals', 'local'),
     ('ops.built_views', 'local'),
     ('ops.departures', 'local'),
+    ('ops.departed_audit_links', 'local'),
     ('ops.frozen_for', 'local'),
     ('ops.departed_keys', 'local'),
     ('ops.late_rows', 'local'),

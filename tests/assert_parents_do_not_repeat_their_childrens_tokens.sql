@@ -45,6 +45,7 @@ from runs
 left join levels on runs.run_id = levels.trace_id and levels.level = 1
 where
     runs.run_id not in (select * from unsettled_runs)
+    and runs.run_date not in (select * from unsettled_days)
     and (
         runs.llm_calls <> coalesce(levels.llm_calls, 0)
         or runs.input_tokens is distinct from levels.input_tokens

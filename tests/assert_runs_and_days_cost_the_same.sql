@@ -1,5 +1,6 @@
 -- A cost or a token that one of agent_runs and cost_daily knows and the other does not: a report by agent,
 -- user, workflow, domain or tenant would depend on which of them it was made from. Fees are in runs alone.
+-- While rows wait that came late for a frozen run, and not for the day of its calls, the two differ by them.
 with entries as (
     select
         source_system,
@@ -59,11 +60,14 @@ balances as (
 select *
 from balances
 where
-    llm_calls <> 0
-    or input_tokens <> 0
-    or cached_input_tokens <> 0
-    or output_tokens <> 0
-    or unsplit_tokens <> 0
-    or agent_cost_usd <> 0
-    or counterpart_cost_usd <> 0
-    or cost_usd <> 0
+    not exists (select from ops.late_rows)
+    and (
+        llm_calls <> 0
+        or input_tokens <> 0
+        or cached_input_tokens <> 0
+        or output_tokens <> 0
+        or unsplit_tokens <> 0
+        or agent_cost_usd <> 0
+        or counterpart_cost_usd <> 0
+        or cost_usd <> 0
+    )

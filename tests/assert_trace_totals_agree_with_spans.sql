@@ -27,6 +27,7 @@ from traces
 inner join span_costs on traces.trace_id = span_costs.trace_id
 where
     traces.status = 'succeeded'
+    and traces.trace_id::text not in (select departed_keys.key from ops.departed_keys)
     and abs(
         traces.cost_recorded_usd - coalesce(traces.fees_usd, 0) - span_costs.spans_cost_usd
     ) > 0.000001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,38 @@ def test_models_read_only_the_layers_below(
                 assert below in allowed or parent.endswith(".agent_runs"), (
                     f"{model['name']} reads {parent}"
                 )
+
+
+def test_what_reads_rows_that_may_leave_is_kept_by_day(
+    manifest: dict[str, Any], models: list[dict[str, Any]]
+) -> None:
+    """Catches a mart whose numbers go with its raw rows, as no day of it can be frozen."""
+    raw_sql = "".join(path.read_text() for path in (ROOT / "bootstrap_sql").glob("*.sql"))
+    leaving = set(
+        re.findall(
+            r"create table (\w+\.\w+) \((?:(?!\n\);).)*?\n\) partition by range", raw_sql, re.S
+        )
+    )
+    assert len(leaving) == 9, leaving
+
+    def raw_inputs(unique_ids: list[str]) -> set[str]:
+        found = set()
+        for unique_id in unique_ids:
+            if unique_id in manifest["sources"]:
+                source = manifest["sources"][unique_id]
+                found.add(f"{source['schema']}.{source['identifier']}")
+            elif manifest["nodes"][unique_id]["config"]["materialized"] == "view":
+                found |= raw_inputs(manifest["nodes"][unique_id]["depends_on"]["nodes"])
+        return found
+
+    readers = 0
+    for model in models:
+        if model["config"]["materialized"] == "view" and model["fqn"][1] != "marts":
+            continue
+        if raw_inputs(model["depends_on"]["nodes"]) & leaving:
+            assert model["config"].get("period"), f"refresh {model['name']} by a period"
+            readers += 1
+    assert readers > 10
 
 
 def test_names_tell_the_layer(models: list[dict[str, Any]]) -> None:

@@ -30,8 +30,11 @@ VIEWS = (
     "trace_summary",
 )
 FUNCTIONS = (
+    "bury_pattern",
     "cleanup_old_data",
+    "error_message_pattern",
     "find_similar_patterns",
+    "forget_learned_uses",
     "get_trace_timeline",
     "match_patterns",
     "match_score",

@@ -484,12 +484,19 @@ def test_feedback_that_is_pending_or_missing_is_no_evidence(marts: psycopg.Conne
 def test_a_second_build_changes_no_row(
     url: str, marts: psycopg.Connection[Any], build_marts: Callable[[str], None]
 ) -> None:
-    """Catches build times, random keys or unordered aggregates in the marts."""
+    """Catches build times, random keys, unordered aggregates, and columns made anew each time."""
     query = "select md5(string_agg(m::text, chr(10) order by m::text)) from marts.{} as m"
+    columns = (
+        "select attrelid::regclass::text, attname, attnum from pg_attribute"
+        " where attrelid in (select oid from pg_class where relnamespace = 'marts'::regnamespace)"
+        " order by 1, 3"
+    )
     before = {mart: rows(marts, query.format(mart)) for mart in MARTS}
+    columns_before = rows(marts, columns)
     marts.rollback()
     build_marts(url)
     assert {mart: rows(marts, query.format(mart)) for mart in MARTS} == before
+    assert rows(marts, columns) == columns_before
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -47,7 +47,9 @@ ALTERED = {
     "edit a message": ("chat.chat_messages_v2", "created_at", "id = id(19, $k)"),
     "drop a chat agent": ("chat.chat_messages_v2", "created_at", "true"),
 }
-LIFECYCLE = st.tuples(st.sampled_from(["remove", "remove", "restore", "check"]), SMALL, SMALL, SMALL)
+LIFECYCLE = st.tuples(
+    st.sampled_from(["remove", "remove", "restore", "check"]), SMALL, SMALL, SMALL
+)
 REFRESH = st.tuples(st.sampled_from(["refresh", "full refresh"]), SMALL, SMALL, SMALL)
 WRITE = st.tuples(st.sampled_from(sorted(WRITES)), SMALL, SMALL, SMALL)
 STEPS = st.lists(st.one_of(WRITE, WRITE, WRITE, REFRESH, LIFECYCLE), min_size=3, max_size=16)
@@ -63,57 +65,61 @@ TABLES = (
 )
 
 
-class Removed(NamedTuple):
-    """What an archive would hold of a month."""
-
-    table: str
-    month: str
-    content: bytes
-
-
 class Archived:
     """A database whose months leave and come back; the archive is kept in memory."""
 
-    def __init__(self, url: str) -> None:
-        """Connect as the one who writes, refreshes and archives."""
-        self.connection = psycopg.connect(url, autocommit=True)
-        self.away: dict[tuple[str, str], Removed] = {}
+    def __init__(self, connection: psycopg.Connection) -> None:
+        """Archive from this connection."""
+        self.connection = connection
+        self.away: dict[tuple[str, str], bytes] = {}
+        self.copies: dict[tuple[str, str], bytes] = {}
 
-    def remove(self, table: str, month: str) -> int:
-        """Freeze a month, copy it and drop it."""
-        with self.connection.transaction():
-            self.connection.execute("select ops.freeze_month(%s, %s)", (table, month))
+    def freeze(self, table: str, month: str) -> None:
+        """Freeze a month."""
+        self.connection.execute("select ops.freeze_month(%s, %s)", (table, month))
+
+    def copy(self, table: str, month: str) -> int:
+        """Copy a month, and say that the copy was verified."""
         rows_sql = value(self.connection, f"select ops.month_rows('{table}', '{month}')")
         query = f"copy (select {self.columns(table)} from ({rows_sql}) as r) to stdout"
         with self.connection.cursor().copy(query.encode()) as copy:
-            content = b"".join(bytes(part) for part in copy)
-        rows, checksums = self.connection.execute(
+            self.copies[table, month] = b"".join(bytes(part) for part in copy)
+        row = self.connection.execute(
             f"select (select count(*) from ({rows_sql}) as r), ops.column_checksums(%s, %s)".encode(),
             (table, rows_sql),
-        ).fetchone()  # type: ignore[misc]
+        ).fetchone()
+        assert row is not None
         self.connection.execute(
-            "insert into ops.archive_files values (%s, %s, %s, %s, 0, repeat('0', 64), %s, '{}', 'test', 'verified')",
-            (table, month, f"{table} {month}", rows, Jsonb(checksums)),
+            "delete from ops.archive_files where url = %s", (f"{table} {month}",)
         )
-        try:
-            removed = value(self.connection, f"select ops.remove_month('{table}', '{month}')")
-        except psycopg.Error:
-            self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
-            raise
-        assert removed == rows
-        self.away[table, month] = Removed(table, month, content)
-        return int(rows)
+        self.connection.execute(
+            "insert into ops.archive_files"
+            " values (%s, %s, %s, %s, 0, repeat('0', 64), %s, '{}', 'test', 'verified')",
+            (table, month, f"{table} {month}", row[0], Jsonb(row[1])),
+        )
+        return int(row[0])
+
+    def remove(self, table: str, month: str) -> int:
+        """Freeze a month, copy it and drop it."""
+        self.freeze(table, month)
+        rows = self.copy(table, month)
+        assert value(self.connection, f"select ops.remove_month('{table}', '{month}')") == rows
+        self.away[table, month] = self.copies[table, month]
+        return rows
+
+    def stage(self, table: str, month: str) -> str:
+        """Copy a month to where it comes back from."""
+        staged = str(value(self.connection, f"select ops.stage_month('{table}', '{month}')"))
+        query = f"copy {staged} ({self.columns(table)}) from stdin"
+        with self.connection.cursor().copy(query.encode()) as copy:
+            copy.write(self.copies[table, month])
+        return staged
 
     def restore(self, table: str, month: str) -> None:
         """Bring a month back."""
-        staged = value(self.connection, f"select ops.stage_month('{table}', '{month}')")
-        query = f"copy {staged} ({self.columns(table)}) from stdin"
-        with self.connection.cursor().copy(query.encode()) as copy:
-            copy.write(self.away[table, month].content)
+        self.stage(table, month)
         self.connection.execute("select ops.restore_month(%s, %s)", (table, month))
-        self.connection.execute("delete from ops.archive_files where url = %s", (f"{table} {month}",))
-        del self.away[table, month]
-
+        self.away.pop((table, month), None)
 
     def columns(self, table: str) -> str:
         """List the columns that can be written."""
@@ -121,7 +127,8 @@ class Archived:
             value(
                 self.connection,
                 "select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute"
-                f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
+                f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped"
+                " and attgenerated = ''",
             )
         )
 
@@ -132,7 +139,7 @@ class World:
     def __init__(self, refresher: Refresher, archived: str, twin: str) -> None:
         """Connect to both."""
         self.refresher = refresher
-        self.archived = Archived(archived)
+        self.archived = Archived(psycopg.connect(archived, autocommit=True))
         self.twin = psycopg.connect(twin, autocommit=True)
 
     @property
@@ -184,7 +191,12 @@ class World:
             return False
         table, clock, condition = ALTERED[kind]
         months = self.twin.execute(
-            _bound(f"select to_char({clock} at time zone 'UTC', 'YYYY-MM-01') from {table} where {condition}", n, day, k)
+            _bound(
+                f"select to_char({clock} at time zone 'UTC', 'YYYY-MM-01') from {table} where {condition}",
+                n,
+                day,
+                k,
+            )
         ).fetchall()
         return any((table, month) in self.archived.away for (month,) in months)
 
@@ -194,7 +206,9 @@ class World:
         ours = self.archived.connection
         assert self.refresher.differences(ours) == [], "a full refresh gives something else"
         late = {target for (target,) in ours.execute("select distinct target from ops.late_rows")}
-        inputs = dict(ours.execute("select target, inputs from ops.refreshes").fetchall())
+        inputs: dict[str, list[str]] = dict(
+            ours.execute("select target, inputs from ops.refreshes").fetchall()
+        )
         for name in self.refresher.statements:  # in the order of the graph
             if late & set(inputs[name]):
                 late.add(name)
@@ -209,7 +223,8 @@ class World:
                 f"select count(*) from ops.refreshed_periods as p"
                 f" cross join lateral (select s.* from ops.seals as s where s.target = p.target"
                 f" and s.period = p.period order by s.seal_number desc limit 1) as s"
-                f" cross join lateral (select count(*) as rows, coalesce(sum(hash_record_extended(t, 0)), 0) as checksum"
+                f" cross join lateral (select count(*) as rows,"
+                f" coalesce(sum(hash_record_extended(t, 0)), 0) as checksum"
                 f" from {target} as t where coalesce(t.{column}, '0001-01-01') = p.period) as t"
                 f" where p.target = '{target}' and p.state = 'frozen'"
                 f" and (t.rows, t.checksum) is distinct from (s.sealed_rows, s.checksum)",
@@ -233,7 +248,9 @@ class World:
         """Leave nothing to the next sequence."""
         for table, month in list(self.archived.away):
             self.archived.restore(table, month)
-        for table, month in self.archived.connection.execute("select table_name, month from ops.departures").fetchall():
+        for table, month in self.archived.connection.execute(
+            "select table_name, month from ops.departures"
+        ).fetchall():
             self.archived.connection.execute("select ops.thaw_month(%s, %s)", (table, month))
         self.write(CLEANING)
 
@@ -298,7 +315,17 @@ def test_a_month_leaves_and_comes_back_and_no_number_changes(world: World) -> No
     """Numbers that go with their raw rows, by a refresh or by a full refresh."""
     try:
         for number in range(1, 6):
-            for write in ("trace", "span", "raaf", "talk", "chat", "judge", "use a pattern", "execute", "route"):
+            for write in (
+                "trace",
+                "span",
+                "raaf",
+                "talk",
+                "chat",
+                "judge",
+                "use a pattern",
+                "execute",
+                "route",
+            ):
                 world.write(WRITES[write], n=number, day=number % 3, k=number)
         world.refresh()
         assert world.differences() == []

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 THE_DAY_BEFORE = "2020-02-29 10:00:00+00"
 NEXT_DAY = "2020-03-02 10:00:00+00"
+UNUSED = "00000000-0000-4000-8000-000000000009"
 LOADED = '{"loader": {}, "run_id": "run_1"'
 
 # What the base rows of the raw tables need to be seen in the marts: one run in each source system,
@@ -634,9 +635,9 @@ LIVES = {
         ("set yhat_usd = 2.5", "set forecast_date = '2020-03-02'", "set as_of_date = '2020-02-29'"),
     ),
     "ops.pruned_patterns": Life(
-        f"pattern_id = '{TWO}'",
+        f"pattern_id = '{UNUSED}'",
         {
-            "pattern_id": TWO,
+            "pattern_id": UNUSED,
             "tenant_id": "default",
             "pattern": "a → b",
             "domain": "backend",

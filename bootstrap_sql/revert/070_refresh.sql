@@ -3,6 +3,7 @@ drop function ops.restore_frozen_periods(regclass);
 drop function ops.thaw_period(regclass, date);
 drop function ops.freeze_period(regclass, date);
 drop function ops.seal_period(regclass, date);
+drop function ops.seal_periods(regclass, date[]);
 drop function ops.rows_checksum(text);
 drop function ops.sealed_table(text);
 drop function ops.in_periods(text, date[], boolean);

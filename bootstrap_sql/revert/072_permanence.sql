@@ -16,6 +16,8 @@ drop function ops.column_checksums(regclass, text);
 drop function ops.month_partitions(regclass, date);
 drop function ops.month_rows(regclass, date);
 drop function ops.month_clock(regclass);
+drop view ops.incomplete_marts;
+drop table ops.departed_audit_links;
 drop table ops.archive_files;
 drop table ops.legal_holds;
 drop table ops.late_rows;

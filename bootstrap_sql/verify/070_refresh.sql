@@ -11,6 +11,7 @@ select
     'ops.in_periods(text, date[], boolean)'::regprocedure,
     'ops.sealed_table(text)'::regprocedure,
     'ops.rows_checksum(text)'::regprocedure,
+    'ops.seal_periods(regclass, date[])'::regprocedure,
     'ops.seal_period(regclass, date)'::regprocedure,
     'ops.freeze_period(regclass, date)'::regprocedure,
     'ops.thaw_period(regclass, date)'::regprocedure,
@@ -34,7 +35,7 @@ select target, period, state, rows_before, rows_after, seen, model_hash, refresh
 from ops.refreshed_periods
 where false;
 
-select seal_number, target, period, sealed_rows, checksum, model_hash, sealed_at
+select seal_number, target, period, sealed_rows, checksum, model_hash, column_names, sealed_at
 from ops.seals
 where false;
 

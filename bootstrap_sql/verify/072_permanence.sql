@@ -28,7 +28,7 @@ select target, period, table_name, month
 from ops.frozen_for
 where false;
 
-select table_name, key, day
+select table_name, key, day, is_orphaned
 from ops.departed_keys
 where false;
 
@@ -44,4 +44,12 @@ where false;
 
 select table_name, month, url, rows, checksums, schema, code_version, state
 from ops.archive_files
+where false;
+
+select session_id, sequence, previous_hash, row_hash, day
+from ops.departed_audit_links
+where false;
+
+select target, missing_columns, frozen_days, first_day, last_day
+from ops.incomplete_marts
 where false;

@@ -17,6 +17,8 @@
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {# Before any other lock: what moves rows holds this one while it waits for those. #}
+    {% do run_query("select pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0))") %}
 
     {% if existing is not none and not existing.is_table %}
         {{ drop_relation_if_exists(existing) }}

@@ -1,10 +1,11 @@
 {# Gives an existing table the columns that its model has now, in place; returns whether any differed. #}
 {% macro reshape_table(table, model_sql) %}
-    {# Not dbt's get_column_schema_from_query, which calls a bigint LONGINTEGER. #}
-    {% do run_query("drop table if exists pg_temp.wanted_columns") %}
-    {% do run_query("create temp table wanted_columns as select * from (" ~ model_sql ~ ") as m limit 0") %}
+    {# Compared in the catalog, as dbt's get_column_schema_from_query calls a bigint LONGINTEGER. #}
+    {% set wanted_table = api.Relation.create(schema="pg_temp", identifier="wanted_columns") %}
+    {% do run_query("drop table if exists " ~ wanted_table) %}
+    {% do run_query(refreshed_table_ddl(wanted_table, model_sql)) %}
     {% set shapes = [] %}
-    {% for relation in ("pg_temp.wanted_columns", table) %}
+    {% for relation in (wanted_table, table) %}
         {% set columns = {} %}
         {% for row in run_query(
             "select attname, format_type(atttypid, atttypmod) from pg_attribute where attrelid = '" ~ relation
