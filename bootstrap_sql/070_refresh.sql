@@ -178,6 +178,8 @@ declare
     found_rows bigint;
     changes bigint := 0;
 begin
+    -- Not while rows are moved.
+    perform pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0));
     perform pg_advisory_xact_lock(hashtextextended('ops.collect_changes', 0));
     select * into last_collection from ops.collections;
     seen_now := pg_current_snapshot();
@@ -597,6 +599,8 @@ declare
     frozen date[] := '{}';
     in_target text;
 begin
+    -- Not while rows are moved.
+    perform pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0));
     -- A second run waits here, and then sees what the first has left to do.
     perform pg_advisory_xact_lock(hashtextextended('ops.refresh ' || target_name, 0));
     select * into last_refresh from ops.refreshes as r where r.target = target_name;
