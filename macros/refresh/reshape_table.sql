@@ -2,7 +2,7 @@
 {% macro reshape_table(table, model_sql) %}
     {# Not dbt's get_column_schema_from_query, which calls a bigint LONGINTEGER. #}
     {% do run_query("drop table if exists pg_temp.wanted_columns") %}
-    {% do run_query("create temp table wanted_columns as select * from (" ~ model_sql ~ ") as m limit 0") %}
+    {% do run_query(refreshed_table_ddl("pg_temp.wanted_columns", model_sql)) %}
     {% set shapes = [] %}
     {% for relation in ("pg_temp.wanted_columns", table) %}
         {% set columns = {} %}
