@@ -214,3 +214,187 @@ revoke all on function ops.archive_month(regclass, date) from public;
 revoke all on function ops.unarchive_month(regclass, date) from public;
 grant execute on function ops.archive_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.unarchive_month(regclass, date) to agentbooks_retention;
+
+-- Which rows are due is said by names and values alone, never by SQL: it comes from a table that people fill.
+create function ops.is_due(hot regclass, due jsonb) returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    named text;
+    is_due text;
+begin
+    for named in
+        select due ->> k from unnest(array['clock', 'state_column', 'together_by']) as k where due ? k
+        union all
+        select 'tenant_id' where due ? 'tenants' or due ? 'other_tenants'
+    loop
+        perform from pg_attribute as a where a.attrelid = hot and a.attname = named and a.attnum > 0;
+        if not found then
+            raise exception 'is_due: % has no column %', hot, named using errcode = 'undefined_column';
+        end if;
+    end loop;
+    if due ->> 'clock' is null or due ->> 'before' is null then
+        raise exception 'is_due: a clock and a moment are needed for %', hot
+            using errcode = 'invalid_parameter_value';
+    end if;
+
+    is_due := format('%I < %L', due ->> 'clock', (due ->> 'before')::timestamptz);
+    if due ? 'state_column' then
+        is_due := is_due || format(
+            ' and %I = any(%L)', due ->> 'state_column',
+            array(select jsonb_array_elements_text(due -> 'states'))::text
+        );
+    end if;
+    if due ? 'tenants' then
+        is_due := is_due || format(
+            ' and tenant_id = any(%L)', array(select jsonb_array_elements_text(due -> 'tenants'))::text
+        );
+    end if;
+    if due ? 'other_tenants' then
+        is_due := is_due || format(
+            ' and tenant_id <> all(%L)', array(select jsonb_array_elements_text(due -> 'other_tenants'))::text
+        );
+    end if;
+    return is_due;
+end
+$function$;
+
+comment on function ops.is_due(regclass, jsonb) is
+'Condition on rows of a table, as SQL. due has clock (a column) and before (a moment) and may have state_column '
+'and states, tenants or other_tenants, and together_by (for ops.due_rows).';
+
+create function ops.due_rows(hot regclass, due jsonb) returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    child record;
+    is_due constant text := ops.is_due(hot, due);
+    conditions text[] := array[is_due];
+begin
+    -- A tree goes whole or stays.
+    if due ? 'together_by' then
+        conditions := conditions || format(
+            'not exists (select from %1$s as kin where kin.%2$I = h.%2$I and (%3$s) is not true)',
+            hot, due ->> 'together_by', is_due
+        );
+    end if;
+
+    -- What others lean on stays until they have gone: a key would take them along, or empty their column.
+    for child in
+        select
+            k.conrelid::regclass as relation,
+            string_agg(format('child.%I = h.%I', c.attname, p.attname), ' and ' order by n.place) as joined
+        from pg_constraint as k
+        cross join unnest(k.conkey, k.confkey) with ordinality as n (child_column, parent_column, place)
+        join pg_attribute as c on c.attrelid = k.conrelid and c.attnum = n.child_column
+        join pg_attribute as p on p.attrelid = k.confrelid and p.attnum = n.parent_column
+        where k.confrelid = hot and k.contype = 'f' and k.conparentid = 0
+        group by k.oid, k.conrelid
+        order by k.conrelid::regclass::text
+    loop
+        conditions := conditions || format(
+            'not exists (select from %s as child where %s)', child.relation, child.joined
+        );
+    end loop;
+    return array_to_string(conditions, ' and ');
+end
+$function$;
+
+comment on function ops.due_rows(regclass, jsonb) is
+'Condition on rows h of a table, as SQL: they are due, all rows with the same value of together_by as well, and '
+'nothing leans on them.';
+
+create function ops.archive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $function$
+declare
+    archive constant regclass := ops.archive_of(hot);
+    column_names constant text := ops.columns_of(hot);
+    unseen constant text := ops.unseen_rows();
+    keys text;
+    moved bigint;
+begin
+    if archive is null or exists (select from pg_partitioned_table as p where p.partrelid = hot) then
+        raise exception 'archive_rows: % has no archive that rows move to; tables in one piece of ops.archives do',
+            hot
+            using errcode = 'wrong_object_type';
+    end if;
+    if batch is null or batch not between 1 and 100000 then
+        raise exception 'archive_rows: batch is %, it must be from 1 to 100000', coalesce(batch::text, 'null')
+            using errcode = 'invalid_parameter_value';
+    end if;
+
+    perform ops.take_lifecycle_lock();
+    perform ops.set_lifecycle(true);
+    select c.keys into keys from ops.captured_tables as c where c.table_name = ops.relation_name(hot);
+    execute format(
+        'with due as materialized ('
+        'select h.ctid as place from %1$s as h where %2$s order by h.%3$I limit %4$s for update skip locked), '
+        'moved as (delete from %1$s as h using due where h.ctid = due.place returning h.*), '
+        'kept as (insert into %5$s (%6$s) overriding system value select %6$s from moved), '
+        'marked as (insert into ops.changes (table_name, keys) '
+        'select %7$L, to_jsonb(k) from (select distinct %8$s from moved where %9$s) as k) '
+        'select count(*) from moved',
+        hot, ops.due_rows(hot, due), due ->> 'clock', batch, archive, column_names,
+        ops.relation_name(hot), coalesce(keys, 'null as day'),
+        case when keys is null or unseen is null then 'false' else unseen end
+    ) into moved;
+    perform ops.set_lifecycle(false);
+    return moved;
+exception
+    when unique_violation then
+        raise exception 'archive_rows: a row of % is archived already: %; delete one of the two', hot, sqlerrm
+            using errcode = 'unique_violation';
+end
+$function$;
+
+comment on function ops.archive_rows(regclass, jsonb, int) is
+'Moves up to batch due rows of a table in one piece into its archive, oldest first; returns how many. Call it until '
+'it returns 0, each time in a transaction of its own. See ops.is_due.';
+
+create function ops.unarchive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $function$
+declare
+    archive constant regclass := ops.archive_of(hot);
+    column_names constant text := ops.columns_of(hot);
+    moved bigint;
+begin
+    if archive is null or exists (select from pg_partitioned_table as p where p.partrelid = hot) then
+        raise exception 'unarchive_rows: % has no archive that rows move from; tables in one piece of ops.archives do',
+            hot
+            using errcode = 'wrong_object_type';
+    end if;
+
+    perform ops.take_lifecycle_lock();
+    perform ops.set_lifecycle(true);
+    execute format(
+        'with due as materialized ('
+        'select h.ctid as place from %1$s as h where %2$s order by h.%3$I desc limit %4$s for update skip locked), '
+        'moved as (delete from %1$s as h using due where h.ctid = due.place returning h.*), '
+        'kept as (insert into %5$s (%6$s) overriding system value select %6$s from moved) '
+        'select count(*) from moved',
+        archive, ops.due_rows(archive, due), due ->> 'clock', batch, hot, column_names
+    ) into moved;
+    perform ops.set_lifecycle(false);
+    return moved;
+end
+$function$;
+
+comment on function ops.unarchive_rows(regclass, jsonb, int) is
+'Moves up to batch archived rows back into their table, newest first; returns how many. See ops.archive_rows.';
+
+revoke all on function ops.archive_rows(regclass, jsonb, int) from public;
+revoke all on function ops.unarchive_rows(regclass, jsonb, int) from public;
+grant execute on function ops.archive_rows(regclass, jsonb, int) to agentbooks_retention;
+grant execute on function ops.unarchive_rows(regclass, jsonb, int) to agentbooks_retention;

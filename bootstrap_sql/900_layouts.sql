@@ -92,6 +92,7 @@ values
     ('ops.schema_objects', 'local'),
     ('ops.changes', 'local'),
     ('ops.lifecycle_transactions', 'local'),
+    ('ops.retention_overrides', 'local'),
     ('ops.captured_tables', 'local'),
     ('ops.collections', 'local'),
     ('ops.content_hashes', 'local'),

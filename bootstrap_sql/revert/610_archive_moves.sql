@@ -1,3 +1,7 @@
+drop function ops.unarchive_rows(regclass, jsonb, int);
+drop function ops.archive_rows(regclass, jsonb, int);
+drop function ops.due_rows(regclass, jsonb);
+drop function ops.is_due(regclass, jsonb);
 drop function ops.unarchive_month(regclass, date);
 drop function ops.archive_month(regclass, date);
 drop function ops.move_month(regclass, date, boolean);
