@@ -83,7 +83,13 @@ return (
 comment on function ops.views_that_read(regclass, text) is
 'Staging views that read a column of a raw table, by the catalog: without it numbers could not be computed again.';
 
-create function ops.strip_payloads(hot regclass, payload_columns text, due jsonb, batch int default 5000)
+create function ops.strip_payloads(
+    hot regclass,
+    payload_columns text,
+    due jsonb,
+    batch int default 5000,
+    only_count boolean default false
+)
 returns bigint
 language plpgsql
 security definer
@@ -144,8 +150,10 @@ begin
         raise exception 'strip_payloads: no columns of % are named', hot using errcode = 'invalid_parameter_value';
     end if;
 
-    perform ops.take_lifecycle_lock();
-    perform ops.set_lifecycle(true);
+    if not only_count then
+        perform ops.take_lifecycle_lock();
+        perform ops.set_lifecycle(true);
+    end if;
     for part in
         select l.relid as relation
         from unnest(array[hot, ops.archive_of(hot)]) as r (relation)
@@ -157,6 +165,14 @@ begin
         where not exists (select from pg_partitioned_table as p where p.partrelid = r.relation) and r.relation is not null
         order by 1
     loop
+        if only_count then
+            execute format(
+                'select count(*) from %s as h where %s and (%s)',
+                part.relation, ops.is_due(hot, due), array_to_string(left_over, ' or ')
+            ) into stripped;
+            total := total + stripped;
+            continue;
+        end if;
         execute format(
             'with due as materialized (select h.ctid as place from %1$s as h '
             'where %2$s and (%3$s) limit %4$s for update skip locked), '
@@ -168,18 +184,20 @@ begin
         total := total + stripped;
         exit when total >= batch;
     end loop;
-    perform ops.set_lifecycle(false);
+    if not only_count then
+        perform ops.set_lifecycle(false);
+    end if;
     return total;
 end
 $function$;
 
-comment on function ops.strip_payloads(regclass, text, jsonb, int) is
+comment on function ops.strip_payloads(regclass, text, jsonb, int, boolean) is
 'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be there becomes '
 '`[removed]` or `{}`), in up to batch due rows of a table '
-'and its archive; returns how many. Refuses what staging views read as a whole. See ops.is_due.';
+'and its archive; returns how many, or counts all. Refuses what staging views read as a whole. See ops.is_due.';
 
-revoke all on function ops.strip_payloads(regclass, text, jsonb, int) from public;
-grant execute on function ops.strip_payloads(regclass, text, jsonb, int) to agentbooks_retention;
+revoke all on function ops.strip_payloads(regclass, text, jsonb, int, boolean) from public;
+grant execute on function ops.strip_payloads(regclass, text, jsonb, int, boolean) to agentbooks_retention;
 
 -- Each finding is a sentence: a policy that says nothing, cannot work, or works against another.
 create function ops.retention_findings(policies regclass) returns setof text

@@ -1,5 +1,5 @@
 drop function ops.retention_findings(regclass);
-drop function ops.strip_payloads(regclass, text, jsonb, int);
+drop function ops.strip_payloads(regclass, text, jsonb, int, boolean);
 drop function ops.views_that_read(regclass, text);
 drop function ops.payload_parts(text);
 drop function ops.interval_of(text);

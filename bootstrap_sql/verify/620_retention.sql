@@ -4,6 +4,6 @@ select
     'ops.retention_findings(regclass)'::regprocedure,
     1 / has_table_privilege('agentbooks_retention', 'ops.retention_overrides', 'select, insert, update, delete')::int,
     1 / has_function_privilege(
-        'agentbooks_retention', 'ops.strip_payloads(regclass, text, jsonb, int)', 'execute'
+        'agentbooks_retention', 'ops.strip_payloads(regclass, text, jsonb, int, boolean)', 'execute'
     )::int,
     1 / (ops.interval_of('P1Y6M') = interval '18 months')::int;
