@@ -56,8 +56,8 @@ declare
     attempts constant int := 40;
     archive constant regclass := ops.archive_of(hot);
     hot_schema constant text := (select c.relnamespace::regnamespace from pg_class as c where c.oid = hot);
-    hot_name constant text := format('%s.%I', hot_schema, ops.month_partition_name(hot, month));
-    kept_name constant text := format('archive.%I', ops.month_partition_name(archive, month));
+    hot_name constant text := hot_schema || '.' || quote_ident(ops.month_partition_name(hot, month));
+    kept_name constant text := 'archive.' || quote_ident(ops.month_partition_name(archive, month));
     bounds constant text := format(
         'from (%L) to (%L)', month::timestamptz, (month + interval '1 month')::timestamptz
     );

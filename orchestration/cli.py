@@ -331,7 +331,9 @@ def prices_refresh(
 AS_OF = Annotated[
     datetime | None,
     typer.Option(
-        formats=["%Y-%m-%d"], metavar="DAY", help="The UTC day from which terms count; today by default."
+        formats=["%Y-%m-%d"],
+        metavar="DAY",
+        help="The UTC day from which terms count; today by default.",
     ),
 ]
 TABLE = Annotated[
@@ -346,7 +348,7 @@ def retention_plan(table: TABLE = None, as_of: AS_OF = None) -> None:
     from orchestration import retention as lifecycle
 
     with database.connect(autocommit=True) as connection:
-        for line in lifecycle.lines(lifecycle.plan(connection, _moment(as_of), table)):
+        for line in lifecycle.lines(lifecycle.plan(connection, _moment(as_of), table and [table])):
             typer.echo(line)
 
 
@@ -378,8 +380,10 @@ def retention_enforce(table: TABLE = None, as_of: AS_OF = None) -> None:
         outcomes = lifecycle.enforce(
             connection,
             _moment(as_of),
-            table,
-            lambda outcome: typer.echo(outcome.sentence()) if outcome.rows or outcome.failure else None,
+            table and [table],
+            lambda outcome: (
+                typer.echo(outcome.sentence()) if outcome.rows or outcome.failure else None
+            ),
         )
     failed = [outcome.table_name for outcome in outcomes if outcome.failure]
     if failed:

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from datetime import date, datetime
 
 SEED = "seeds.retention_policies"
@@ -172,7 +172,9 @@ def lint(connection: psycopg.Connection) -> list[str]:
     return sorted(finding for (finding,) in rows)
 
 
-def plan(connection: psycopg.Connection, as_of: datetime, table: str | None = None) -> list[Step]:
+def plan(
+    connection: psycopg.Connection, as_of: datetime, tables: Collection[str] | None = None
+) -> list[Step]:
     """Tell what is due, in the order in which it would be done; reads only.
 
     Raises:
@@ -181,7 +183,7 @@ def plan(connection: psycopg.Connection, as_of: datetime, table: str | None = No
     with _told("plan"):
         return [
             step
-            for policy in _policies(connection, as_of, table)
+            for policy in _policies(connection, as_of, tables)
             for step in _steps(connection, policy, as_of)
         ]
 
@@ -189,7 +191,7 @@ def plan(connection: psycopg.Connection, as_of: datetime, table: str | None = No
 def enforce(
     connection: psycopg.Connection,
     as_of: datetime,
-    table: str | None = None,
+    tables: Collection[str] | None = None,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Do what is due, table by table; the failure of one stops none of the others.
@@ -197,18 +199,20 @@ def enforce(
     Args:
         connection: In autocommit mode, as each step is a transaction of its own.
         as_of: The moment from which terms count back.
-        table: The only table to look at.
+        tables: The only tables to look at.
         tell: Called after each table.
 
     Raises:
-        AgentbooksError: The policies cannot work, or there is none for the table.
+        AgentbooksError: The policies cannot work, or there is none for a table.
     """
     findings = lint(connection)
     if findings:
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        raise AgentbooksError(f"retention: nothing was touched, as policies cannot work: {findings[0]}{more}")
+        raise AgentbooksError(
+            f"retention: nothing was touched, as policies cannot work: {findings[0]}{more}"
+        )
     outcomes = []
-    policies = _policies(connection, as_of, table)
+    policies = _policies(connection, as_of, tables)
     for name, group in groupby(policies, key=lambda policy: policy.table_name):
         outcome = Outcome(name)
         try:
@@ -252,17 +256,19 @@ def _by_action(steps: list[Step]) -> Iterator[Step]:
 
 
 def _policies(
-    connection: psycopg.Connection, as_of: datetime, table: str | None
+    connection: psycopg.Connection, as_of: datetime, tables: Collection[str] | None
 ) -> list[Policy]:
     _need_seed(connection)
     with connection.cursor(row_factory=class_row(Policy)) as cursor:
         policies = cursor.execute(POLICIES, {"as_of": as_of}).fetchall()
-    chosen = [policy for policy in policies if table in (None, policy.table_name)]
-    if not chosen:
+    if tables is None:
+        return policies
+    unknown = set(tables) - {policy.table_name for policy in policies}
+    if unknown:
         raise AgentbooksError(
-            f"retention: {table or 'no table'} has no policy; see seeds/retention_policies.csv."
+            f"retention: {min(unknown)} has no policy; see seeds/retention_policies.csv."
         )
-    return chosen
+    return [policy for policy in policies if policy.table_name in tables]
 
 
 def _need_seed(connection: psycopg.Connection) -> None:
@@ -320,8 +326,12 @@ def _kept(connection: psycopg.Connection, policy: Policy) -> Step:
 
 
 def _pruning(connection: psycopg.Connection, policy: Policy) -> Step:
-    if connection.execute("select to_regclass('marts.pattern_effectiveness')").fetchone() == (None,):
-        return Step(policy, "prune", held_back="waits for the mart pattern_effectiveness", is_refused=True)
+    if connection.execute("select to_regclass('marts.pattern_effectiveness')").fetchone() == (
+        None,
+    ):
+        return Step(
+            policy, "prune", held_back="waits for the mart pattern_effectiveness", is_refused=True
+        )
     (rows,) = _row(
         connection,
         sql.SQL("select count(*) from ({}) as p").format(sql.SQL(RETIRED_PATTERNS)),
@@ -356,7 +366,10 @@ def _moving(connection: psycopg.Connection, policy: Policy, due: dict[str, Any])
             "(where is_free), coalesce(sum(bytes) filter (where is_free), 0)::bigint from ("
             "select h.{} as at, pg_column_size(h.*) as bytes, {} as is_free from {} as h where {}) as d"
         ).format(
-            sql.Identifier(policy.clock or ""), sql.SQL(is_free), _table(policy.table_name), sql.SQL(is_due)
+            sql.Identifier(policy.clock or ""),
+            sql.SQL(is_free),
+            _table(policy.table_name),
+            sql.SQL(is_due),
         ),
     )
     reason = f"{held} rows that others lean on, or whose tree is at work" if held else None
@@ -460,9 +473,7 @@ def _prune(connection: psycopg.Connection, policy: Policy) -> int:
 
 
 def _row(connection: psycopg.Connection, query: Any, parameters: Any = None) -> tuple[Any, ...]:
-    row = connection.execute(query, parameters).fetchone()
-    assert row is not None
-    return row
+    return connection.execute(query, parameters).fetchall()[0]
 
 
 def _table(name: str) -> sql.Identifier:
