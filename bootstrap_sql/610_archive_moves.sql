@@ -275,10 +275,10 @@ declare
     is_due constant text := ops.is_due(hot, due);
     conditions text[] := array[is_due];
 begin
-    -- A tree goes whole or stays.
+    -- Looked up row by row: a batch is small, what it is compared with is not. A tree goes whole or stays.
     if due ? 'together_by' then
         conditions := conditions || format(
-            'not exists (select from %1$s as kin where kin.%2$I = h.%2$I and (%3$s) is not true)',
+            '(select true from %1$s as kin where kin.%2$I = h.%2$I and (%3$s) is not true limit 1) is null',
             hot, due ->> 'together_by', is_due
         );
     end if;
@@ -297,7 +297,7 @@ begin
         order by k.conrelid::regclass::text
     loop
         conditions := conditions || format(
-            'not exists (select from %s as child where %s)', child.relation, child.joined
+            '(select true from %s as child where %s limit 1) is null', child.relation, child.joined
         );
     end loop;
     return array_to_string(conditions, ' and ');
@@ -337,7 +337,7 @@ begin
     execute format(
         'with due as materialized ('
         'select h.ctid as place from %1$s as h where %2$s order by h.%3$I limit %4$s for update skip locked), '
-        'moved as (delete from %1$s as h using due where h.ctid = due.place returning h.*), '
+        'moved as (delete from %1$s as h where h.ctid = any(array(select place from due)) returning h.*), '
         'kept as (insert into %5$s (%6$s) overriding system value select %6$s from moved), '
         'marked as (insert into ops.changes (table_name, keys) '
         'select %7$L, to_jsonb(k) from (select distinct %8$s from moved where %9$s) as k) '
@@ -381,7 +381,7 @@ begin
     execute format(
         'with due as materialized ('
         'select h.ctid as place from %1$s as h where %2$s order by h.%3$I desc limit %4$s for update skip locked), '
-        'moved as (delete from %1$s as h using due where h.ctid = due.place returning h.*), '
+        'moved as (delete from %1$s as h where h.ctid = any(array(select place from due)) returning h.*), '
         'kept as (insert into %5$s (%6$s) overriding system value select %6$s from moved) '
         'select count(*) from moved',
         archive, ops.due_rows(archive, due), due ->> 'clock', batch, hot, column_names

@@ -176,7 +176,7 @@ begin
         execute format(
             'with due as materialized (select h.ctid as place from %1$s as h '
             'where %2$s and (%3$s) limit %4$s for update skip locked), '
-            'stripped as (update %1$s as h set %5$s from due where h.ctid = due.place returning 1) '
+            'stripped as (update %1$s as h set %5$s where h.ctid = any(array(select place from due)) returning 1) '
             'select count(*) from stripped',
             part.relation, ops.is_due(hot, due), array_to_string(left_over, ' or '), batch - total,
             array_to_string(blanks, ', ')
