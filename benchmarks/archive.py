@@ -1,9 +1,9 @@
 """What moving rows to the archive costs, and what writers notice of it.
 
-`python -m benchmarks.archive` makes three months of traces with ten spans each in a database of the embedded
-server, or of the one that AGENTBOOKS_DATABASE_URL names. One month goes by archive_month, another by the
-documents' `delete … returning` into a copy, both beside writers; then traces move row by row. Ratios are within
-the run.
+`python -m benchmarks.archive` makes three months of traces with ten spans each in a database of the
+embedded server, or of the one that AGENTBOOKS_DATABASE_URL names. One month goes by archive_month beside
+writers, another by the documents' `delete … returning` into a copy; then traces move row by row beside
+writers. Ratios are within the run.
 """
 
 from __future__ import annotations
@@ -43,14 +43,17 @@ insert into observability.spans (
 select
     t.trace_id, gen_random_uuid(), 'llm', 'step ' || n, 'completed', t.started_at + n * interval '1 second',
     100 * n, jsonb_build_object('text', repeat('prompt ', 20)),
-    jsonb_build_object('input_tokens', 100 * n, 'output_tokens', 10 * n, 'total_tokens', 110 * n), 0.001 * n, 'm'
+    jsonb_build_object('input_tokens', 100 * n, 'output_tokens', 10 * n, 'total_tokens', 110 * n),
+    0.001 * n, 'm'
 from observability.traces as t
 cross join generate_series(1, 10) as n
 where t.started_at >= %(month)s::timestamptz and t.started_at < %(month)s::timestamptz + interval '1 month'
 """
 BY_DELETE = """
 with moved as (
-    delete from observability.spans where started_at >= '2026-02-01+00' and started_at < '2026-03-01+00' returning *
+    delete from observability.spans
+    where started_at >= '2026-02-01+00' and started_at < '2026-03-01+00'
+    returning *
 )
 insert into bench_spans select * from moved
 """
@@ -112,8 +115,8 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
             moved += row[0]
         seconds = time.perf_counter() - started
     print(
-        f"{moved:,} traces row by row beside writers: {moved / seconds:,.0f} rows/s (bar 20,000); writers' p99 "
-        f"{_p99(beside):.1f} ms, {_p99(beside) / _p99(quiet):.1f} times as long as alone (bar 2)"
+        f"{moved:,} traces row by row beside writers: {moved / seconds:,.0f} rows/s (bar 20,000); "
+        f"writers' p99 {_p99(beside):.1f} ms, {_p99(beside) / _p99(quiet):.1f} times as long as alone (bar 2)"
     )
 
 

@@ -11,7 +11,8 @@ comment on schema archive is
 
 create schema history;
 comment on schema history is
-'A raw table and its archive as one: views named <schema>__<table>, of tables without an archive too. What dbt '
+'A raw table and its archive as one: views named <schema>__<table>, of tables without an '
+'archive too. What dbt '
 'reads.';
 
 grant usage on schema archive, history to

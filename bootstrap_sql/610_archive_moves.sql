@@ -1,6 +1,7 @@
--- Moves between a raw table and its archive. A month moves as a partition, by the catalog alone; of a table in
--- one piece rows move, in batches. Either way a row is in one of the two, keeps its change_id, and is no
--- change: what was not counted before is marked as it goes, as nobody looks for changes in an archive.
+-- Moves between a raw table and its archive. A month moves as a partition, by the catalog alone; of a
+-- table in one piece rows move, in batches. Either way a row is in one of the two, keeps its
+-- change_id, and is no change: what was not counted before is marked as it goes, as nobody looks for
+-- changes in an archive.
 
 set local role agentbooks_owner;
 
@@ -13,7 +14,8 @@ begin atomic
 end;
 
 comment on function ops.take_lifecycle_lock() is
-'Waits for the refreshes that run, and keeps others waiting to the end of the transaction. A refresh takes the '
+'Waits for the refreshes that run, and keeps others waiting to the end of the transaction. A '
+'refresh takes the '
 'same advisory lock, hashtextextended(''ops.lifecycle'', 0), shared.';
 
 revoke all on function ops.take_lifecycle_lock() from public;
@@ -43,7 +45,8 @@ return (
 );
 
 comment on function ops.unseen_rows() is
-'Condition for the rows that ops.collect_changes has not seen, as SQL; null before its first call, which marks '
+'Condition for the rows that ops.collect_changes has not seen, as SQL; null before its first '
+'call, which marks '
 'all there is.';
 
 create function ops.move_month(hot regclass, month date, is_back boolean) returns bigint
@@ -195,7 +198,8 @@ set search_path = pg_catalog, pg_temp
 as $function$ select ops.move_month(hot, month, false) $function$;
 
 comment on function ops.archive_month(regclass, date) is
-'Moves a month of a partitioned table into its archive by detach and attach; returns about how many rows it has '
+'Moves a month of a partitioned table into its archive by detach and attach; returns about how '
+'many rows it has '
 'now, null if there was nothing to move. Rows that came later for an archived month join it.';
 
 create function ops.unarchive_month(hot regclass, month date) returns bigint
@@ -206,7 +210,8 @@ set search_path = pg_catalog, pg_temp
 as $function$ select ops.move_month(hot, month, true) $function$;
 
 comment on function ops.unarchive_month(regclass, date) is
-'Moves an archived month back; returns about how many rows it has, null if it is not in the archive. Rows that '
+'Moves an archived month back; returns about how many rows it has, null if it is not in the '
+'archive. Rows that '
 'it refers to, such as the traces of spans, must be back before.';
 
 revoke all on function ops.move_month(regclass, date, boolean) from public;
@@ -215,7 +220,8 @@ revoke all on function ops.unarchive_month(regclass, date) from public;
 grant execute on function ops.archive_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.unarchive_month(regclass, date) to agentbooks_retention;
 
--- Which rows are due is said by names and values alone, never by SQL: it comes from a table that people fill.
+-- Which rows are due is said by names and values alone, never by SQL: it comes from a table that
+-- people fill.
 create function ops.is_due(hot regclass, due jsonb) returns text
 language plpgsql
 stable
@@ -262,7 +268,8 @@ end
 $function$;
 
 comment on function ops.is_due(regclass, jsonb) is
-'Condition on rows of a table, as SQL. due has clock (a column) and before (a moment) and may have state_column '
+'Condition on rows of a table, as SQL. due has clock (a column) and before (a moment) and may '
+'have state_column '
 'and states, tenants or other_tenants, and together_by (for ops.due_rows).';
 
 create function ops.due_rows(hot regclass, due jsonb) returns text
@@ -305,7 +312,8 @@ end
 $function$;
 
 comment on function ops.due_rows(regclass, jsonb) is
-'Condition on rows h of a table, as SQL: they are due, all rows with the same value of together_by as well, and '
+'Condition on rows h of a table, as SQL: they are due, all rows with the same value of '
+'together_by as well, and '
 'nothing leans on them.';
 
 create function ops.archive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
@@ -356,7 +364,8 @@ end
 $function$;
 
 comment on function ops.archive_rows(regclass, jsonb, int) is
-'Moves up to batch due rows of a table in one piece into its archive, oldest first; returns how many. Call it until '
+'Moves up to batch due rows of a table in one piece into its archive, oldest first; returns '
+'how many. Call it until '
 'it returns 0, each time in a transaction of its own. See ops.is_due.';
 
 create function ops.unarchive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
@@ -392,7 +401,8 @@ end
 $function$;
 
 comment on function ops.unarchive_rows(regclass, jsonb, int) is
-'Moves up to batch archived rows back into their table, newest first; returns how many. See ops.archive_rows.';
+'Moves up to batch archived rows back into their table, newest first; returns how many. See '
+'ops.archive_rows.';
 
 revoke all on function ops.archive_rows(regclass, jsonb, int) from public;
 revoke all on function ops.unarchive_rows(regclass, jsonb, int) from public;

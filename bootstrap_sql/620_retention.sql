@@ -1,5 +1,6 @@
--- How long rows are kept is said by seed retention_policies. Here is what a seed cannot hold: exceptions for
--- tenants, the judgement on whether policies can work, and the blanking of payloads before their rows go.
+-- How long rows are kept is said by seed retention_policies. Here is what a seed cannot hold:
+-- exceptions for tenants, the judgement on whether policies can work, and the blanking of payloads
+-- before their rows go.
 
 set local role agentbooks_owner;
 
@@ -21,8 +22,10 @@ comment on table ops.retention_overrides is
 comment on column ops.retention_overrides.tenant_id is 'The tenant.';
 comment on column ops.retention_overrides.table_name is 'Raw table, with its schema.';
 comment on column ops.retention_overrides.active_for is
-'How long in the raw table; null: as for others. Of a partitioned table whole months move, for all tenants alike.';
-comment on column ops.retention_overrides.archived_for is 'How long in the archive after that; null: as for others.';
+'How long in the raw table; null: as for others. Of a partitioned table whole months move, for '
+'all tenants alike.';
+comment on column ops.retention_overrides.archived_for is
+'How long in the archive after that; null: as for others.';
 comment on column ops.retention_overrides.cold_for is 'How long as files after that; null: as for others.';
 comment on column ops.retention_overrides.payload_for is
 'How long prompts, inputs, outputs and texts are kept; null: as for others.';
@@ -68,7 +71,10 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 return (
-    select coalesce(array_agg(distinct ops.relation_name(r.ev_class) order by ops.relation_name(r.ev_class)), '{}')
+    select
+        coalesce(
+            array_agg(distinct ops.relation_name(r.ev_class) order by ops.relation_name(r.ev_class)), '{}'
+        )
     from pg_depend as d
     join pg_rewrite as r on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
     join pg_class as v on r.ev_class = v.oid
@@ -81,7 +87,8 @@ return (
 );
 
 comment on function ops.views_that_read(regclass, text) is
-'Staging views that read a column of a raw table, by the catalog: without it numbers could not be computed again.';
+'Staging views that read a column of a raw table, by the catalog: without it numbers could not '
+'be computed again.';
 
 create function ops.strip_payloads(
     hot regclass,
@@ -192,15 +199,17 @@ end
 $function$;
 
 comment on function ops.strip_payloads(regclass, text, jsonb, int, boolean) is
-'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be there becomes '
+'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be '
+'there becomes '
 '`[removed]` or `{}`), in up to batch due rows of a table '
-'and its archive; returns how many, or counts all. Refuses what staging views read as a whole. See ops.is_due.';
+'and its archive; returns how many, or counts all. Refuses what staging views read as a whole. '
+'See ops.is_due.';
 
 revoke all on function ops.strip_payloads(regclass, text, jsonb, int, boolean) from public;
 grant execute on function ops.strip_payloads(regclass, text, jsonb, int, boolean) to agentbooks_retention;
 
--- Each finding is a sentence: a policy that says nothing, cannot work, or works against another.
-create function ops.retention_findings(policies regclass) returns setof text
+-- No policy's fault alone, so that it stops nothing: the rows join their month the next time.
+create function ops.rows_after_archiving() returns setof text
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -210,7 +219,6 @@ declare
     late record;
     late_rows bigint;
 begin
-    -- A month that came back into the raw table: its rows were later than the policy expects.
     for late in
         select a.hot, c.relname as part, m.month
         from ops.archives as a
@@ -230,7 +238,21 @@ begin
             );
         end if;
     end loop;
+end
+$function$;
 
+comment on function ops.rows_after_archiving() is
+'A sentence per month that is archived and has rows in its raw table again: they came later '
+'than the policy expects.';
+
+-- Each finding is a sentence: a policy that says nothing, cannot work, or works against another.
+create function ops.retention_findings(policies regclass) returns setof text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $function$
+begin
     return query execute replace($sql$
         with policies as (
             select
@@ -448,7 +470,10 @@ end
 $function$;
 
 comment on function ops.retention_findings(regclass) is
-'Why the policies in a table such as seeds.retention_policies cannot work: a sentence per row, none if they can.';
+'Why the policies in a table such as seeds.retention_policies cannot work: a sentence per row, '
+'none if they can.';
 
+revoke all on function ops.rows_after_archiving() from public;
 revoke all on function ops.retention_findings(regclass) from public;
+grant execute on function ops.rows_after_archiving() to agentbooks_refresher, agentbooks_retention;
 grant execute on function ops.retention_findings(regclass) to agentbooks_refresher, agentbooks_retention;

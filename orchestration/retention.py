@@ -166,10 +166,9 @@ class Outcome:
 
 
 def lint(connection: psycopg.Connection) -> list[str]:
-    """Tell why the policies cannot work, a sentence each."""
-    _need_seed(connection)
-    rows = connection.execute("select ops.retention_findings(%s)", (SEED,)).fetchall()
-    return sorted(finding for (finding,) in rows)
+    """Tell why the policies cannot work, or expect rows too early, a sentence each."""
+    late = connection.execute("select ops.rows_after_archiving()").fetchall()
+    return [*_faults(connection), *sorted(sentence for (sentence,) in late)]
 
 
 def plan(
@@ -205,7 +204,7 @@ def enforce(
     Raises:
         AgentbooksError: The policies cannot work, or there is none for a table.
     """
-    findings = lint(connection)
+    findings = _faults(connection)
     if findings:
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         raise AgentbooksError(
@@ -269,6 +268,12 @@ def _policies(
             f"retention: {min(unknown)} has no policy; see seeds/retention_policies.csv."
         )
     return [policy for policy in policies if policy.table_name in tables]
+
+
+def _faults(connection: psycopg.Connection) -> list[str]:
+    _need_seed(connection)
+    rows = connection.execute("select ops.retention_findings(%s)", (SEED,)).fetchall()
+    return sorted(finding for (finding,) in rows)
 
 
 def _need_seed(connection: psycopg.Connection) -> None:

@@ -88,7 +88,8 @@ def test_a_month_of_every_partitioned_table_goes_and_comes_back(
     """A row lost or altered by a move, a move that marks it as changed, a second archive for one month."""
     for table, name in tables(each_world, monthly=True):
         before, history = rows_of(each_world, table), rows_of(each_world, f"history.{name}")
-        assert len(before) == 1 and before == history
+        assert len(before) == 1
+        assert before == history
         assert value(each_world, f"select ops.archive_month('{table}', '{MONTH}')") is not None, (
             table
         )
@@ -304,7 +305,7 @@ def test_payloads_go_and_all_else_stays(world: psycopg.Connection) -> None:
 
 
 def test_a_new_column_reaches_the_archive(raw: psycopg.Connection) -> None:
-    """A column that the hot table has gained: the next month cannot be attached, the view has no such column."""
+    """A column that the hot table has gained, without which the next month cannot be attached."""
     raw.execute("alter table observability.spans add column region text not null default 'eu'")
     raw.execute("alter table observability.traces add column region text not null default 'eu'")
     raw.execute("select ops.sync_archives()")

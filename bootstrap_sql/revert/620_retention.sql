@@ -1,3 +1,4 @@
+drop function ops.rows_after_archiving();
 drop function ops.retention_findings(regclass);
 drop function ops.strip_payloads(regclass, text, jsonb, int, boolean);
 drop function ops.views_that_read(regclass, text);

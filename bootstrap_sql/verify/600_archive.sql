@@ -1,4 +1,5 @@
--- Raises where an archive, a view of history or a right is missing, or an archive has other columns than its table.
+-- Raises where an archive, a view of history or a right is missing, or an archive has other columns
+-- than its table.
 
 select
     'ops.sync_archives()'::regprocedure,
@@ -19,4 +20,9 @@ select
             )
     ))::int;
 
-select trace_id, span_id, change_id from history.observability__spans where false;
+select
+    trace_id,
+    span_id,
+    change_id
+from history.observability__spans
+where false;

@@ -2,7 +2,7 @@
 
 select
     'ops.retention_findings(regclass)'::regprocedure,
-    1 / has_table_privilege('agentbooks_retention', 'ops.retention_overrides', 'select, insert, update, delete')::int,
+    1 / has_table_privilege('agentbooks_retention', 'ops.retention_overrides', 'delete')::int,
     1 / has_function_privilege(
         'agentbooks_retention', 'ops.strip_payloads(regclass, text, jsonb, int, boolean)', 'execute'
     )::int,
