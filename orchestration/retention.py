@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -21,24 +22,14 @@ from orchestration.errors import AgentbooksError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from datetime import date, datetime
+    from uuid import UUID
 
 SEED = "seeds.retention_policies"
 BATCH = 5_000
 WAITS_FOR_FILES = "waits for the cold archive"
 RETIRED = "retired by pattern_effectiveness, unused for its term"
 
-# What hangs under other rows goes before them: by the longest way of keys that leads to a table.
 POLICIES = """
-with recursive ways as (
-    select p.table_name, 0 as steps from seeds.retention_policies as p
-    union
-    select parent.table_name, w.steps + 1
-    from ways as w
-    join pg_constraint as k
-        on to_regclass(w.table_name) = k.conrelid and k.contype = 'f' and k.confrelid <> k.conrelid
-    join seeds.retention_policies as parent on k.confrelid = to_regclass(parent.table_name)
-    where w.steps < 20
-)
 select
     p.table_name,
     p.clock,
@@ -56,7 +47,16 @@ select
     t.partrelid is not null as is_monthly
 from seeds.retention_policies as p
 left join pg_partitioned_table as t on to_regclass(p.table_name) = t.partrelid
-order by (select max(w.steps) from ways as w where w.table_name = p.table_name), p.table_name, p.clock
+order by p.table_name, p.clock
+"""
+
+KEYS = """
+select distinct parent.table_name, child.table_name
+from pg_constraint as k
+join seeds.retention_policies as parent on k.confrelid = to_regclass(parent.table_name)
+join seeds.retention_policies as child on k.conrelid = to_regclass(child.table_name)
+where k.contype = 'f' and k.confrelid <> k.conrelid
+order by 1, 2
 """
 
 OVERRIDES = """
@@ -260,6 +260,14 @@ def _policies(
     _need_seed(connection)
     with connection.cursor(row_factory=class_row(Policy)) as cursor:
         policies = cursor.execute(POLICIES, {"as_of": as_of}).fetchall()
+    # What hangs under other rows goes before them.
+    order: TopologicalSorter[str] = TopologicalSorter(
+        {policy.table_name: () for policy in policies}
+    )
+    for parent, child in connection.execute(KEYS).fetchall():
+        order.add(parent, child)
+    places = {name: place for place, name in enumerate(order.static_order())}
+    policies.sort(key=lambda policy: places[policy.table_name])
     if tables is None:
         return policies
     unknown = set(tables) - {policy.table_name for policy in policies}
@@ -337,12 +345,7 @@ def _pruning(connection: psycopg.Connection, policy: Policy) -> Step:
         return Step(
             policy, "prune", held_back="waits for the mart pattern_effectiveness", is_refused=True
         )
-    (rows,) = _row(
-        connection,
-        sql.SQL("select count(*) from ({}) as p").format(sql.SQL(RETIRED_PATTERNS)),
-        {"states": policy.states, "before": policy.active_before},
-    )
-    return Step(policy, "prune", rows=rows)
+    return Step(policy, "prune", rows=len(_retired(connection, policy)))
 
 
 def _stripping(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:
@@ -470,11 +473,16 @@ def _prune(connection: psycopg.Connection, policy: Policy) -> int:
     with connection.transaction():
         connection.execute("select set_config('agentbooks.prune_reason', %s, true)", (RETIRED,))
         return connection.execute(
-            sql.SQL("delete from traceability.success_patterns where id in ({})").format(
-                sql.SQL(RETIRED_PATTERNS)
-            ),
-            {"states": policy.states, "before": policy.active_before},
+            "delete from traceability.success_patterns where id = any(%s)",
+            (_retired(connection, policy),),
         ).rowcount
+
+
+def _retired(connection: psycopg.Connection, policy: Policy) -> list[UUID]:
+    rows = connection.execute(
+        RETIRED_PATTERNS, {"states": policy.states, "before": policy.active_before}
+    ).fetchall()
+    return [pattern for (pattern,) in rows]
 
 
 def _row(connection: psycopg.Connection, query: Any, parameters: Any = None) -> tuple[Any, ...]:

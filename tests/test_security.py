@@ -423,7 +423,7 @@ def test_each_caller_reads_of_an_archive_what_it_read_before(
                     caller,
                     f"select from {place} where {RULES[table].key} = '{person.id}'",
                 )
-                found = found if found == DENIED else ONE_ROW if found == "[()]" else NO_ROW
+                found = {"1": ONE_ROW, "0": NO_ROW}.get(found, found)
                 if found != wanted:
                     wrong.append(f"{place}, {person.name} row: {found}, not {wanted}")
         wrong += [
