@@ -54,6 +54,7 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.restate
 	@$(BIN)/python -m benchmarks.patterns
 	@$(BIN)/python -m benchmarks.trust
+	@$(BIN)/python -m benchmarks.archive
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

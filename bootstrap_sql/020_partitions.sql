@@ -76,6 +76,13 @@ begin
             'create table %I.%I (like %s including all)', parent_schema, partition_name, parent
         );
         execute format('alter table %I.%I enable row level security', parent_schema, partition_name);
+        -- What its bounds say, and what is left of them while it is moved: PostgreSQL need not look
+        -- through its rows then.
+        execute format(
+            'alter table %I.%I add constraint in_month check (%3$I >= %4$L and %3$I < %5$L)',
+            parent_schema, partition_name, time_column,
+            month_start::timestamptz, (month_start + interval '1 month')::timestamptz
+        );
 
         -- Rows of this month that came before their partition wait in the default partition, and
         -- PostgreSQL refuses the new partition as long as they are there.

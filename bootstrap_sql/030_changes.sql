@@ -4,11 +4,60 @@
 
 set local role agentbooks_owner;
 
+-- What the lifecycle does with rows is no change of what they say. A setting announces it to the triggers,
+-- which anybody could set, and a row that only the owner's functions can write proves it.
+create table ops.lifecycle_transactions (
+    transaction_id xid8 not null primary key
+);
+
+comment on table ops.lifecycle_transactions is
+'The transactions in which rows are moved now: they mark no change. Empty in between.';
+comment on column ops.lifecycle_transactions.transaction_id is 'The transaction.';
+
+create function ops.is_lifecycle() returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    return exists (
+        select from ops.lifecycle_transactions as t
+        where t.transaction_id = pg_current_xact_id_if_assigned()
+    );
+end
+$function$;
+
+comment on function ops.is_lifecycle() is
+'Whether a function of the lifecycle is moving rows in this transaction.';
+
+create function ops.set_lifecycle(is_on boolean) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if is_on then
+        insert into ops.lifecycle_transactions (transaction_id) values (pg_current_xact_id());
+    else
+        delete from ops.lifecycle_transactions where transaction_id = pg_current_xact_id();
+    end if;
+    perform set_config('agentbooks.is_lifecycle', case when is_on then 'on' else '' end, true);
+end
+$function$;
+
+comment on function ops.set_lifecycle(boolean) is
+'Called by functions of the lifecycle before and after they write: what they write in between keeps its '
+'change_id and marks no change.';
+
+revoke all on function ops.set_lifecycle(boolean) from public;
+
 create function ops.stamp_change() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if current_setting('agentbooks.is_lifecycle', true) = 'on' and ops.is_lifecycle() then
+        return new;
+    end if;
     new.change_id := pg_current_xact_id()::text::bigint;
     return new;
 end
@@ -22,6 +71,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if current_setting('agentbooks.is_lifecycle', true) = 'on' and ops.is_lifecycle() then
+        return new;
+    end if;
     new.change_id := pg_current_xact_id()::text::bigint;
     new.updated_at := clock_timestamp();
     return new;
@@ -75,10 +127,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    departed_from constant text := tg_table_schema || '.' || tg_table_name;
+    departed_from constant text := coalesce(tg_argv[1], tg_table_schema || '.' || tg_table_name);
     keys constant text := tg_argv[0];
     child record;
 begin
+    if current_setting('agentbooks.is_lifecycle', true) = 'on' and ops.is_lifecycle() then
+        return null;
+    end if;
     case tg_op
         when 'DELETE' then
             execute format(
@@ -106,7 +161,9 @@ begin
             -- Where a row of the same keys is left, its own change_id tells of the change.
             execute format(
                 'insert into ops.changes (table_name, keys) select $1, to_jsonb(o) '
-                'from (select %1$s from old_rows except select %1$s from new_rows) as o', keys
+                'from (select %1$s from old_rows %2$s select %1$s from new_rows) as o', keys,
+                -- Nobody looks for changes in an archive.
+                case when tg_argv[1] is null then 'except' else 'union' end
             ) using departed_from;
         when 'TRUNCATE' then
             insert into ops.changes (table_name, keys) values (departed_from, null);
@@ -116,7 +173,8 @@ end
 $function$;
 
 comment on function ops.mark_departed_rows() is
-'Trigger: writes the keys that deleted or updated rows have left into ops.changes.';
+'Trigger: writes the keys that deleted or updated rows have left into ops.changes. Its arguments are these '
+'keys and, on an archive, the name of the raw table.';
 
 revoke all on function ops.mark_departed_rows() from public;
 
@@ -125,17 +183,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    table_schema text;
-    table_name text;
+    captured_name constant text := ops.relation_name(captured);
     event record;
 begin
-    select n.nspname, c.relname
-    into table_schema, table_name
-    from pg_class as c
-    join pg_namespace as n on n.oid = c.relnamespace
-    where c.oid = captured;
-
-    insert into ops.captured_tables (table_name, keys) values (table_schema || '.' || table_name, keys);
+    insert into ops.captured_tables (table_name, keys) values (captured_name, keys);
 
     for event in
         select *
@@ -144,12 +195,17 @@ begin
             ('delete', 'referencing old table as old_rows'),
             ('truncate', '')
         ) as events (name, transition_tables)
+        cross join (values
+            (captured, format('%L', keys)),
+            (ops.archive_of(captured), format('%L, %L', keys, captured_name))
+        ) as relations (relation, arguments)
+        where relation is not null
     loop
         execute format(
             'create trigger %I after %s on %s %s for each statement '
-            'execute function ops.mark_departed_rows(%L)',
-            table_name || '_departed_by_' || event.name, event.name, captured,
-            event.transition_tables, keys
+            'execute function ops.mark_departed_rows(%s)',
+            split_part(captured_name, '.', 2) || '_departed_by_' || event.name, event.name, event.relation,
+            event.transition_tables, event.arguments
         );
     end loop;
 end

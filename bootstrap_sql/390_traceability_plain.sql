@@ -58,6 +58,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    if current_setting('agentbooks.is_lifecycle', true) = 'on' and ops.is_lifecycle() then
+        return new;
+    end if;
     new.change_id := pg_current_xact_id()::text::bigint;
     new.updated_at := clock_timestamp();
     return new;
@@ -131,7 +134,7 @@ begin
             count(*) as uses,
             count(l.success) as judged_uses,
             count(*) filter (where l.success) as successes
-        from traceability.pattern_usage_log as l
+        from history.traceability__pattern_usage_log as l
         where l.pattern_id = old.id
     ) as counts
     on conflict (pattern_id) do update

@@ -271,9 +271,14 @@ as $function$
 declare
     latest chat.message_versions;
 begin
+    -- What retention blanks is no edit, and must not be kept.
+    if current_setting('agentbooks.is_lifecycle', true) = 'on' and ops.is_lifecycle() then
+        return new;
+    end if;
+
     select *
     into latest
-    from chat.message_versions as v
+    from history.chat__message_versions as v
     where v.session_id = old.session_id and v.message_id = old.id
     order by v.version_number desc
     limit 1;
@@ -319,6 +324,10 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
     delete from chat.message_versions as v
+    using deleted_messages as d
+    where v.session_id = d.session_id and v.message_id = d.id;
+
+    delete from archive.chat__message_versions as v
     using deleted_messages as d
     where v.session_id = d.session_id and v.message_id = d.id;
 

@@ -91,6 +91,8 @@ values
     ('ops.schema_changes', 'local'),
     ('ops.schema_objects', 'local'),
     ('ops.changes', 'local'),
+    ('ops.lifecycle_transactions', 'local'),
+    ('ops.retention_overrides', 'local'),
     ('ops.captured_tables', 'local'),
     ('ops.collections', 'local'),
     ('ops.content_hashes', 'local'),
@@ -114,6 +116,12 @@ values
     ('ops.loaded_runs', 'local'),
     ('ops.rejected_records', 'local'),
     ('ops.table_layouts', 'local');
+
+-- An archive lies where its table does.
+insert into ops.table_layouts (table_name, layout, distribution_column, colocated_with)
+select ops.relation_name(a.archive), l.layout, l.distribution_column, l.colocated_with
+from ops.archives as a
+join ops.table_layouts as l on ops.relation_name(a.hot) = l.table_name;
 
 create view ops.distribution_violations with (security_invoker = true) as
 with tables as (

@@ -135,7 +135,7 @@ def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str
             if states[change.version] == "pending":
                 _apply(connection, change)
                 done.append(change.version)
-        _keep_partitions_ahead(connection)
+        _call_if_there(connection, "ops.maintain_partitions(int)", "ops.maintain_partitions()")
         return done
 
 
@@ -194,6 +194,7 @@ def _apply(connection: psycopg.Connection, change: Change) -> None:
             before, started = catalog.objects(connection), time.perf_counter()
             _run(connection, change.deploy)
             connection.execute("reset role")
+            _call_if_there(connection, "ops.sync_archives()")
             _run(connection, change.verify)
             _log(connection, change, "applied", before, started)
     except psycopg.Error as error:
@@ -228,10 +229,9 @@ def _log(
     catalog.record(connection, change.version, before)
 
 
-def _keep_partitions_ahead(connection: psycopg.Connection) -> None:
-    function = "ops.maintain_partitions(int)"
+def _call_if_there(connection: psycopg.Connection, function: str, call: str | None = None) -> None:
     if connection.execute("select to_regprocedure(%s)", (function,)).fetchone() != (None,):
-        connection.execute("select from ops.maintain_partitions()")
+        connection.execute(f"select from {call or function}".encode())
 
 
 def _run(connection: psycopg.Connection, script: str) -> None:

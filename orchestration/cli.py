@@ -24,7 +24,9 @@ app = typer.Typer(
 load = typer.Typer(help="Load files into the raw tables.", no_args_is_help=True)
 db = typer.Typer(help="The embedded PostgreSQL under .agentbooks/.", no_args_is_help=True)
 prices = typer.Typer(help="The price book in seeds/.", no_args_is_help=True)
+retention = typer.Typer(help="How long rows are kept, and where.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(retention, name="retention")
 app.add_typer(prices, name="prices")
 app.add_typer(load, name="load")
 
@@ -324,6 +326,74 @@ def prices_refresh(
     added, aliases = price_book.refresh(known_from=moment, reason=reason).items()
     typer.echo(f"{added[0]}: {added[1]} rows added")
     typer.echo(f"{aliases[0]}: {aliases[1]} rows")
+
+
+AS_OF = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d"],
+        metavar="DAY",
+        help="The UTC day from which terms count; today by default.",
+    ),
+]
+TABLE = Annotated[
+    str | None, typer.Argument(metavar="[TABLE]", help="Only this raw table, with its schema.")
+]
+
+
+@retention.command("plan")
+def retention_plan(table: TABLE = None, as_of: AS_OF = None) -> None:
+    """Show what is due by seed retention_policies, and what holds it back; nothing is touched."""
+    from orchestration import database
+    from orchestration import retention as lifecycle
+
+    with database.connect(autocommit=True) as connection:
+        for line in lifecycle.lines(lifecycle.plan(connection, _moment(as_of), table and [table])):
+            typer.echo(line)
+
+
+@retention.command("lint")
+def retention_lint() -> None:
+    """Tell which policies cannot work, and why; the exit code is 1 if any."""
+    from orchestration import database
+    from orchestration import retention as lifecycle
+
+    with database.connect(autocommit=True) as connection:
+        findings = lifecycle.lint(connection)
+    for finding in findings:
+        typer.echo(finding)
+    if findings:
+        raise AgentbooksError(
+            f"retention: {len(findings)} findings; mend seeds/retention_policies.csv, or "
+            "ops.retention_overrides, and run `dbt seed`."
+        )
+    typer.echo("The policies can work.")
+
+
+@retention.command("enforce")
+def retention_enforce(table: TABLE = None, as_of: AS_OF = None) -> None:
+    """Do what `agentbooks retention plan` shows, table by table."""
+    from orchestration import database
+    from orchestration import retention as lifecycle
+
+    with database.connect(autocommit=True) as connection:
+        outcomes = lifecycle.enforce(
+            connection,
+            _moment(as_of),
+            table and [table],
+            lambda outcome: (
+                typer.echo(outcome.sentence()) if outcome.rows or outcome.failure else None
+            ),
+        )
+    failed = [outcome.table_name for outcome in outcomes if outcome.failure]
+    if failed:
+        raise AgentbooksError(
+            f"retention: {', '.join(failed)} failed, as told above; the others are done."
+        )
+
+
+def _moment(day: datetime | None) -> datetime:
+    return day.replace(tzinfo=UTC) if day else datetime.now(UTC)
 
 
 if __name__ == "__main__":

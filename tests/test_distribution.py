@@ -87,7 +87,7 @@ def test_what_a_cluster_leaves_out_is_found_on_plain_postgresql(raw: psycopg.Con
     ("statement", "table", "name", "problem"),
     [
         ("create table chat.notes (id int)", "chat.notes", None, "has no layout"),
-        ("drop table chat.message_versions", "chat.message_versions", None,
+        ("drop table chat.message_versions cascade", "chat.message_versions", None,
          "has a layout, but is not there"),
         ("alter table agentic.trust_metrics drop constraint trust_metrics_pkey",
          "agentic.trust_metrics", None, "has no primary key"),

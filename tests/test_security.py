@@ -19,6 +19,8 @@ from raw_rows import ONE, ROWS, Row, insert
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from conftest import TestServer
+
 MODELS = Path(__file__).resolve().parent.parent / "models"
 SECRET = "key of "  # noqa: S105
 HALF = "[" + ",".join(["1"] * 768 + ["0"] * 768) + "]"
@@ -116,6 +118,9 @@ OPS = {
     "ops.pseudonym_salt": {"refresher": "s"},
     "ops.as_of": {"refresher": "su"},
     "ops.changes": {"refresher": "sid"},
+    "ops.lifecycle_transactions": {},
+    "ops.archives": {"refresher": "s", "retention": "s"},
+    "ops.retention_overrides": {"retention": "siud"},
     "ops.captured_tables": {"refresher": "s"},
     "ops.collections": {"refresher": "siu"},
     "ops.content_hashes": {"refresher": "siu"},
@@ -154,6 +159,15 @@ DEFINERS = {
     "ops.thaw_month": {"agentbooks_retention"},
     "ops.stage_month": {"agentbooks_retention"},
     "ops.restore_month": {"agentbooks_retention"},
+    "ops.is_lifecycle": {
+        "agentbooks_loader", "agentbooks_refresher", "agentbooks_retention", "service_role", "authenticated",
+    },
+    "ops.sync_archives": set(),
+    "ops.archive_month": {"agentbooks_retention"},
+    "ops.unarchive_month": {"agentbooks_retention"},
+    "ops.archive_rows": {"agentbooks_retention"},
+    "ops.unarchive_rows": {"agentbooks_retention"},
+    "ops.strip_payloads": {"agentbooks_retention"},
     "observability.cleanup_old_traces": {"agentbooks_retention", "service_role"},
     "traceability.cleanup_old_data": {"agentbooks_retention", "service_role"},
     "traceability.forget_learned_uses": {"agentbooks_loader"},
@@ -347,6 +361,39 @@ def attempt(
         return str(error.sqlstate)
 
 
+def archives(connection: psycopg.Connection) -> list[tuple[str, str, str]]:
+    """Name each raw table that has an archive, the archive, and the view of both."""
+    return connection.execute(
+        "select hot::text, archive::text, 'history.' || ops.archive_name(hot) from ops.archives order by 1"
+    ).fetchall()
+
+
+def archive_all(connection: psycopg.Connection) -> None:
+    """Archive the rows of every table that has an archive."""
+    connection.execute("set constraints all immediate")
+    connection.execute("select from ops.maintain_partitions()")
+    connection.execute(
+        """
+        select ops.archive_month(a.hot, '2020-03-01')
+        from ops.archives as a join pg_partitioned_table as p on p.partrelid = a.hot
+        """
+    )
+    due = json.dumps({"clock": "change_clock", "before": "2100-01-01"})
+    for _ in range(4):  # what hangs under other rows goes first
+        for table, _, _ in archives(connection):
+            clock = connection.execute(
+                "select attname from pg_attribute where attrelid = %s::regclass and attnotnull"
+                " and atttypid = 'timestamptz'::regtype and not exists ("
+                "select from pg_partitioned_table where partrelid = attrelid) limit 1",
+                (table,),
+            ).fetchone()
+            if clock:
+                connection.execute(
+                    "select ops.archive_rows(%s, %s)",
+                    (table, due.replace("change_clock", clock[0])),
+                )
+
+
 @pytest.fixture(scope="module")
 def rows(module_url: str) -> Iterator[psycopg.Connection]:
     """One open transaction with a row of each person in every table. What tests do, they undo."""
@@ -359,6 +406,80 @@ def rows(module_url: str) -> Iterator[psycopg.Connection]:
         insert(connection, "chat.datastores", row_of("chat.datastores", STRANGER, spare))
         yield connection
         connection.rollback()
+
+
+@pytest.fixture(scope="module")
+def archived(server18: TestServer) -> Iterator[psycopg.Connection]:
+    """The same rows in another database, all that can be archived in its archive."""
+    with psycopg.connect(server18.database(), prepare_threshold=None) as connection:
+        connection.execute("set local role agentbooks_owner")
+        for table in RULES:
+            for person in PEOPLE:
+                insert(connection, table, row_of(table, person, person.id))
+        archive_all(connection)
+        yield connection
+        connection.rollback()
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.name)
+def test_each_caller_reads_of_an_archive_what_it_read_before(
+    archived: psycopg.Connection, caller: Caller
+) -> None:
+    """A stranger's row that shows once it is archived, one's own that is gone, a right to write."""
+    wrong = []
+    for table, archive, history in archives(archived):
+        for person in PEOPLE:
+            for place in (archive, history):
+                wanted = expected(caller, table, "s", person)
+                found = run_as(
+                    archived,
+                    caller,
+                    f"select from {place} where {RULES[table].key} = '{person.id}'",
+                )
+                found = {"1": ONE_ROW, "0": NO_ROW}.get(found, found)
+                if found != wanted:
+                    wrong.append(f"{place}, {person.name} row: {found}, not {wanted}")
+        wrong += [
+            f"{statement}: not refused"
+            for statement in (
+                f"insert into {archive} default values",
+                f"update {archive} set tenant_id = tenant_id",
+                f"delete from {archive}",
+                f"truncate {archive}",
+            )
+            if run_as(archived, caller, statement) != DENIED
+        ]
+    assert not wrong, f"mend ops.sync_archives for {caller.name}: {wrong}"
+
+
+def test_all_that_can_be_archived_was(archived: psycopg.Connection) -> None:
+    """The negative control: rows that are nowhere are hidden from everybody."""
+    for table, archive, _ in archives(archived):
+        counts = archived.execute(
+            f"select (select count(*) from {table}), (select count(*) from {archive})".encode()
+        ).fetchone()
+        assert counts == (0, len(PEOPLE)), f"{table} and its archive"
+
+
+def test_an_archive_has_the_policies_of_its_table(archived: psycopg.Connection) -> None:
+    """A restrictive policy that came to the archive as a permissive one, which opens all of it."""
+    differing = archived.execute(
+        """
+        select a.archive::text, h.polname
+        from ops.archives as a
+        join pg_policy as h on h.polrelid = a.hot and h.polcmd in ('r', '*')
+        left join pg_policy as k
+            on k.polrelid = a.archive and k.polname = h.polname and k.polcmd = 'r'
+            and k.polpermissive = h.polpermissive and k.polroles = h.polroles
+        where k.oid is null
+        union all
+        select c.oid::regclass::text, 'row level security'
+        from pg_class as c
+        where c.relnamespace = 'archive'::regnamespace and c.relkind in ('r', 'p')
+            and not c.relrowsecurity
+        """
+    ).fetchall()
+    assert not differing, "mend ops.sync_archives"
 
 
 @pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.name)
@@ -403,7 +524,9 @@ def test_every_table_and_view_has_a_rule_here(rows: psycopg.Connection) -> None:
             and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
         """
     ).fetchall()
-    known = {*RULES, *OPS, *VIEWS, COUNTS}
+    kept = {name for _, *names in archives(rows) for name in names}
+    read = {f"history.{table.replace('.', '__')}" for table in RULES}
+    known = {*RULES, *OPS, *VIEWS, COUNTS, *kept, *read}
     assert {name for (name,) in found} == known, "write the rules of the new relation down here"
 
 

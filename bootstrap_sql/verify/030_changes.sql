@@ -5,7 +5,9 @@ select
     'ops.stamp_change_and_update()'::regprocedure,
     'ops.mark_departed_rows()'::regprocedure,
     'ops.capture_changes(regclass, text)'::regprocedure,
+    'ops.is_lifecycle()'::regprocedure,
     'ops.idx_changes_change_id'::regclass,
+    1 / (not has_function_privilege('agentbooks_retention', 'ops.set_lifecycle(boolean)', 'execute'))::int,
     1 / has_table_privilege('agentbooks_refresher', 'ops.changes', 'select, insert')::int;
 
 select

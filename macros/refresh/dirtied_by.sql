@@ -3,5 +3,5 @@
    names of raw tables or refs. #}
 {% macro dirtied_by(inputs, query) -%}
     /* dirtied by {% for input in inputs %}
-        {%- if input is string %}{{ raw_table(*input.split(".")) }}{% else %}{{ input.schema }}.{{ input.identifier }}{% endif %} {% endfor %}: {{ query }} */
+        {%- if input is string %}{{ input }}{% else %}{{ input.schema }}.{{ input.identifier }}{% endif %} {% endfor %}: {{ query }} */
 {%- endmacro %}

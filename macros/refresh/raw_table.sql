@@ -1,4 +1,4 @@
-{# Schema and name of a raw table. Not `source`, which would make every table that a change can come from an
+{# Where the rows of a raw table are read, archived ones included. Not `source`, which would make every table that a change can come from an
    input of the unit tests. #}
 {% macro raw_table(source_name, table_name) %}
     {% set sources = graph.sources.values() if execute and graph.sources is defined else [] %}

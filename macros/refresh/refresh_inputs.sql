@@ -4,7 +4,9 @@
     {% set names = [] %}
     {% for unique_id in unique_ids %}
         {% set node = graph.sources.get(unique_id) or graph.nodes[unique_id] %}
-        {% do names.append(node.schema ~ "." ~ (node.identifier or node.alias)) %}
+        {% do names.append(
+            node.source_name ~ "." ~ node.name if unique_id in graph.sources else node.schema ~ "." ~ node.alias
+        ) %}
         {% if node.resource_type == "model" and node.config.materialized == "view" %}
             {% do names.extend(refresh_inputs(node.depends_on.nodes)) %}
         {% endif %}

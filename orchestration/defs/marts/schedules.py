@@ -3,10 +3,13 @@
 import dagster as dg
 
 from orchestration.defs.forecast.assets import KEY as FORECASTS
+from orchestration.defs.lifecycle.assets import enforce_retention
 
 refresh = dg.define_asset_job(
     "refresh",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(FORECASTS),
+    selection=dg.AssetSelection.all()
+    - dg.AssetSelection.assets(FORECASTS)
+    - dg.AssetSelection.assets(enforce_retention),
     description="Loads the inbox and builds everything that follows from the raw tables.",
 )
 

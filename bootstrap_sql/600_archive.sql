@@ -1,0 +1,286 @@
+-- Rows that are no longer at work leave their table, not the database: each table that grows with time
+-- has a warm archive of the same columns, to which no application writes. What reads a table for its
+-- history reads the view of it in schema history, so that a move changes nothing there.
+
+set local role agentbooks_owner;
+
+create schema archive;
+comment on schema archive is
+'Rows that retention has taken out of the raw tables and that are still here: a table for each, named '
+'<schema>__<table>. Written by functions of ops alone.';
+
+create schema history;
+comment on schema history is
+'A raw table and its archive as one: views named <schema>__<table>, of tables without an '
+'archive too. What dbt '
+'reads.';
+
+grant usage on schema archive, history to
+    agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
+
+create function ops.archive_name(hot regclass) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return replace(ops.relation_name(hot), '.', '__');
+
+comment on function ops.archive_name(regclass) is
+'What a raw table is called in the schemas archive and history, such as observability__spans.';
+
+create function ops.archive_of(hot regclass) returns regclass
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return to_regclass(format('archive.%I', ops.archive_name(hot)));
+
+comment on function ops.archive_of(regclass) is 'Archive of a raw table; null if it has none.';
+
+create view ops.archives with (security_invoker = true) as
+select
+    c.oid::regclass as archive,
+    regexp_replace(c.relname, '^([a-z]+)__', '\1.')::regclass as hot
+from pg_class as c
+where
+    c.relnamespace = 'archive'::regnamespace
+    and c.relkind in ('r', 'p')
+    and not c.relispartition;
+
+comment on view ops.archives is 'One row per archive, with the raw table that it is of.';
+comment on column ops.archives.archive is 'The archive.';
+comment on column ops.archives.hot is 'The raw table, to which applications write.';
+grant select on ops.archives to agentbooks_refresher, agentbooks_retention;
+
+-- A table that stays in one piece has an archive in one piece: rows are looked up there by their key.
+-- Checks and defaults were of use when the rows were written.
+create function ops.create_archive(hot regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $function$
+declare
+    archive_name constant text := format('archive.%I', ops.archive_name(hot));
+    wide_index regclass;
+begin
+    execute format(
+        'create table %s (like %s including all '
+        'excluding constraints excluding defaults excluding identity) %s',
+        archive_name, hot,
+        'partition by ' || (select pg_get_partkeydef(p.partrelid) from pg_partitioned_table as p where p.partrelid = hot)
+    );
+    execute format('alter table %s enable row level security', archive_name);
+    execute format(
+        'comment on table %s is %L', archive_name,
+        format('Archived rows of %s, in the same columns.', ops.relation_name(hot))
+    );
+
+    -- What applications search by: where rows come one by one, they would cost more than the move.
+    if not exists (select from pg_partitioned_table as p where p.partrelid = hot) then
+        for wide_index in
+            select i.indexrelid
+            from pg_index as i
+            join pg_class as c on i.indexrelid = c.oid
+            join pg_am as a on c.relam = a.oid
+            where i.indrelid = archive_name::regclass and a.amname not in ('btree', 'brin')
+                and not i.indisexclusion
+        loop
+            execute format('drop index %s', wide_index);
+        end loop;
+    end if;
+end
+$function$;
+
+comment on function ops.create_archive(regclass) is
+'Makes the archive of a raw table. ops.sync_archives gives it rights, policies, keys and its view.';
+
+create function ops.sync_archives() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $function$
+declare
+    paired record;
+    part record;
+    policy_sql text;
+    column_names text;
+begin
+    for paired in
+        select p.*, ops.archive_name(p.hot) as name from ops.archives as p order by p.hot::text
+    loop
+        for part in
+            select
+                h.attname as name,
+                format_type(h.atttypid, h.atttypmod) as type,
+                format_type(k.atttypid, k.atttypmod) as kept_type,
+                h.attgenerated <> '' as is_generated,
+                h.attnotnull as is_required,
+                pg_get_expr(d.adbin, d.adrelid) as expression,
+                h.attname is null as is_gone,
+                k.attname as kept_name
+            from (
+                select * from pg_attribute as a
+                where a.attrelid = paired.hot and a.attnum > 0 and not a.attisdropped
+            ) as h
+            full join (
+                select * from pg_attribute as a
+                where a.attrelid = paired.archive and a.attnum > 0 and not a.attisdropped
+            ) as k on h.attname = k.attname
+            left join pg_attrdef as d on h.attrelid = d.adrelid and h.attnum = d.adnum
+            order by h.attnum
+        loop
+            if part.is_gone or part.kept_type <> part.type then
+                raise exception 'sync_archives: column % of % is another in %; alter the archive as well',
+                    coalesce(part.name, part.kept_name), paired.hot, paired.archive
+                    using errcode = 'datatype_mismatch';
+            end if;
+            if part.kept_name is null then
+                -- With its default, as what the rows of the hot table have got; without it later.
+                execute format(
+                    'alter table %s add column %I %s %s %s', paired.archive, part.name, part.type,
+                    case
+                        when part.is_generated then format('generated always as (%s) stored', part.expression)
+                        when part.expression is not null then 'default ' || part.expression
+                    end,
+                    case when part.is_required then 'not null' end
+                );
+                if not part.is_generated then
+                    execute format('alter table %s alter column %I drop default', paired.archive, part.name);
+                end if;
+            end if;
+        end loop;
+        for part in
+            select a.attname as name, col_description(paired.hot, a.attnum) as words
+            from pg_attribute as a
+            where a.attrelid = paired.hot and a.attnum > 0 and not a.attisdropped
+        loop
+            execute format('comment on column %s.%I is %L', paired.archive, part.name, part.words);
+        end loop;
+    end loop;
+
+    for paired in
+        select
+            c.oid::regclass as hot,
+            ops.relation_name(c.oid) as hot_name,
+            ops.archive_of(c.oid) as archive,
+            ops.archive_name(c.oid) as name
+        from pg_class as c
+        join pg_namespace as n on c.relnamespace = n.oid
+        where n.nspname in ('raaf', 'observability', 'traceability', 'chat', 'agentic')
+            and c.relkind in ('r', 'p') and not c.relispartition
+    loop
+        select string_agg(quote_ident(a.attname), ', ' order by a.attnum) into column_names
+        from pg_attribute as a
+        where a.attrelid = coalesce(paired.archive, paired.hot) and a.attnum > 0 and not a.attisdropped;
+        execute format(
+            'create or replace view history.%I with (security_invoker = true) as select %s from %s',
+            paired.name, column_names, paired.hot
+        ) || case
+            when paired.archive is null then ''
+            else format(' union all select %s from %s', column_names, paired.archive)
+        end;
+        execute format(
+            'comment on view history.%I is %L', paired.name,
+            format('Rows of %s, with those in its archive, if it has one.', paired.hot_name)
+        );
+        for part in
+            select a.attname as name, col_description(paired.hot, a.attnum) as words
+            from pg_attribute as a
+            where a.attrelid = paired.hot and a.attnum > 0 and not a.attisdropped
+        loop
+            execute format('comment on column history.%I.%I is %L', paired.name, part.name, part.words);
+        end loop;
+
+        -- Reading is as in the raw table; writing is nobody's.
+        for part in
+            select distinct r.grantee::regrole as reader
+            from pg_class as c
+            cross join aclexplode(c.relacl) as r
+            where c.oid = paired.hot and r.privilege_type = 'SELECT' and r.grantee <> c.relowner
+        loop
+            execute format('grant select on history.%I to %s', paired.name, part.reader);
+            if paired.archive is not null then
+                execute format('grant select on %s to %s', paired.archive, part.reader);
+            end if;
+        end loop;
+    end loop;
+
+    for paired in
+        select p.*, c.relname as hot_name from ops.archives as p join pg_class as c on p.hot = c.oid
+    loop
+        -- A policy that looks at another table must find there what has been archived as well.
+        for part in select * from pg_policy as p where p.polrelid = paired.hot and p.polcmd in ('r', '*') loop
+            policy_sql := replace(
+                pg_get_expr(part.polqual, part.polrelid),
+                paired.hot_name || '.', ops.archive_name(paired.hot) || '.'
+            );
+            select coalesce(
+                string_agg(replace(policy_sql, ' ' || o.hot || ' ', format(' history.%I ', ops.archive_name(o.hot))), ''),
+                policy_sql
+            )
+            into policy_sql
+            from (
+                select p.hot from ops.archives as p where policy_sql like '% ' || p.hot || ' %' limit 1
+            ) as o;
+            execute format('drop policy if exists %I on %s', part.polname, paired.archive);
+            execute format(
+                'create policy %I on %s as %s for select to %s using (%s)', part.polname, paired.archive,
+                case when part.polpermissive then 'permissive' else 'restrictive' end,
+                (select string_agg(quote_ident(r.rolname), ', ') from pg_roles as r where r.oid = any(part.polroles)),
+                policy_sql
+            );
+        end loop;
+
+        -- A key to a table whose rows are archived themselves would take the archive with them.
+        for part in
+            select k.conname as name, pg_get_constraintdef(k.oid) as definition
+            from pg_constraint as k
+            where k.conrelid = paired.hot and k.contype = 'f' and k.conparentid = 0
+                and ops.archive_of(k.confrelid) is null
+                and not exists (
+                    select from pg_constraint as a
+                    where a.conrelid = paired.archive and a.conname = k.conname
+                )
+        loop
+            execute format('alter table %s add constraint %I %s', paired.archive, part.name, part.definition);
+        end loop;
+    end loop;
+end
+$function$;
+
+comment on function ops.sync_archives() is
+'Gives each archive what its raw table has got since: columns, comments, keys, policies and rights to '
+'read. The bootstrap calls it after each of its files.';
+
+revoke all on function ops.create_archive(regclass) from public;
+revoke all on function ops.sync_archives() from public;
+
+select ops.create_archive(t.hot::regclass)
+from (values
+    ('raaf.raaf_tracing_traces'),
+    ('raaf.raaf_tracing_spans'),
+    ('observability.traces'),
+    ('observability.spans'),
+    ('observability.cost_records'),
+    ('observability.usage_logs'),
+    ('traceability.execution_traces'),
+    ('traceability.agent_routing_decisions'),
+    ('traceability.hook_executions'),
+    ('traceability.endpoint_calls'),
+    ('traceability.pattern_usage_log'),
+    ('chat.conversation_sessions'),
+    ('chat.chat_messages'),
+    ('chat.chat_messages_v2'),
+    ('chat.message_versions'),
+    ('chat.agent_memories'),
+    ('chat.memory_consolidations'),
+    ('chat.agent_states'),
+    ('chat.state_checkpoints'),
+    ('chat.state_transitions'),
+    ('chat.context_snapshots'),
+    ('agentic.agent_sessions'),
+    ('agentic.agent_decisions'),
+    ('agentic.conversation_history'),
+    ('agentic.trust_metrics')
+) as t (hot);
+
+select ops.sync_archives();

@@ -1,0 +1,10 @@
+drop function ops.unarchive_rows(regclass, jsonb, int);
+drop function ops.archive_rows(regclass, jsonb, int);
+drop function ops.due_rows(regclass, jsonb);
+drop function ops.is_due(regclass, jsonb);
+drop function ops.unarchive_month(regclass, date);
+drop function ops.archive_month(regclass, date);
+drop function ops.move_month(regclass, date, boolean);
+drop function ops.unseen_rows();
+drop function ops.columns_of(regclass);
+drop function ops.take_lifecycle_lock();

@@ -1,0 +1,28 @@
+-- Raises where an archive, a view of history or a right is missing, or an archive has other columns
+-- than its table.
+
+select
+    'ops.sync_archives()'::regprocedure,
+    'ops.create_archive(regclass)'::regprocedure,
+    1 / (ops.archive_of('observability.spans') = 'archive.observability__spans'::regclass)::int,
+    1 / (not has_table_privilege('service_role', 'archive.observability__spans', 'insert'))::int,
+    1 / (not exists (
+        select from ops.archives as a
+        where
+            (
+                select string_agg(c.attname || format_type(c.atttypid, c.atttypmod), ',' order by c.attname)
+                from pg_attribute as c
+                where c.attrelid = a.hot and c.attnum > 0 and not c.attisdropped
+            ) is distinct from (
+                select string_agg(c.attname || format_type(c.atttypid, c.atttypmod), ',' order by c.attname)
+                from pg_attribute as c
+                where c.attrelid = a.archive and c.attnum > 0 and not c.attisdropped
+            )
+    ))::int;
+
+select
+    trace_id,
+    span_id,
+    change_id
+from history.observability__spans
+where false;

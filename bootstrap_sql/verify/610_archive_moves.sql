@@ -1,0 +1,12 @@
+-- Raises where a function or a right to it is missing, or where everybody has it.
+
+select
+    1 / has_function_privilege('agentbooks_retention', 'ops.archive_month(regclass, date)', 'execute')::int,
+    1 / has_function_privilege('agentbooks_retention', 'ops.unarchive_month(regclass, date)', 'execute')::int,
+    1 / has_function_privilege(
+        'agentbooks_retention', 'ops.archive_rows(regclass, jsonb, int)', 'execute'
+    )::int,
+    1 / has_function_privilege(
+        'agentbooks_retention', 'ops.unarchive_rows(regclass, jsonb, int)', 'execute'
+    )::int,
+    1 / (not has_function_privilege('service_role', 'ops.archive_month(regclass, date)', 'execute'))::int;

@@ -1,0 +1,1 @@
+"""Keeping rows as long as the policies say."""

@@ -1,0 +1,73 @@
+"""What retention has done with each raw table, as an asset per table that has a policy, with its check."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from orchestration import database, retention
+from orchestration.dbt import PROJECT
+
+with (PROJECT / "seeds" / "retention_policies.csv").open(encoding="utf-8", newline="") as seed:
+    TABLES = sorted({row["table_name"] for row in csv.DictReader(seed) if row["active_for"]})
+KEYS = {table: dg.AssetKey(["retention", *table.split(".")]) for table in TABLES}
+
+
+class Retention(dg.Config):
+    """How the policies are enforced."""
+
+    dry_run: bool = False
+    as_of: str | None = None  # the UTC day from which terms count; today by default
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            key,
+            deps=[dg.AssetKey(table.split("."))],
+            skippable=True,
+            group_name="lifecycle",
+            kinds={"postgres"},
+            description=f"Rows of {table} that were archived, blanked or removed.",
+        )
+        for table, key in KEYS.items()
+    ],
+    check_specs=[dg.AssetCheckSpec("nothing_is_held_back", asset=key) for key in KEYS.values()],
+    can_subset=True,
+)
+def enforce_retention(
+    context: dg.AssetExecutionContext, config: Retention
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Do what the policies say, table by table; with `dry_run` only tell it in the log.
+
+    Raises:
+        Failure: Some table failed; the others are done.
+    """
+    as_of = datetime.now(UTC)
+    if config.as_of:
+        as_of = datetime.fromisoformat(config.as_of).replace(tzinfo=UTC)
+    chosen = {table for table, key in KEYS.items() if key in context.selected_asset_keys}
+    with database.connect(autocommit=True) as connection:
+        if config.dry_run:
+            steps = [s for s in retention.plan(connection, as_of) if s.policy.table_name in chosen]
+            context.log.info("\n".join(retention.lines(steps)))
+            return
+        outcomes = retention.enforce(connection, as_of, chosen)
+    for outcome in outcomes:
+        key = KEYS[outcome.table_name]
+        if not outcome.failure:
+            yield dg.MaterializeResult(
+                asset_key=key, metadata={"bytes": outcome.size, **outcome.rows}
+            )
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            passed=not outcome.waits and not outcome.failure,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=outcome.sentence(),
+        )
+    failed = [outcome.sentence() for outcome in outcomes if outcome.failure]
+    if failed:
+        raise dg.Failure("; ".join(failed))

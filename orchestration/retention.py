@@ -1,0 +1,504 @@
+"""Keeps rows as long as seed `retention_policies` says: what is due, and doing it step by step.
+
+Terms count back from a moment that the caller gives. What moves or blanks rows is a function of schema
+ops; here it is decided on which of them, and in what order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Jsonb
+
+from orchestration.errors import AgentbooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from datetime import date, datetime
+    from uuid import UUID
+
+SEED = "seeds.retention_policies"
+BATCH = 5_000
+WAITS_FOR_FILES = "waits for the cold archive"
+RETIRED = "retired by pattern_effectiveness, unused for its term"
+
+POLICIES = """
+select
+    p.table_name,
+    p.clock,
+    p.state_column,
+    string_to_array(p.states, ' ') as states,
+    p.together_by,
+    %(as_of)s - ops.interval_of(p.active_for) as active_before,
+    case when p.finally <> 'keep' then
+        %(as_of)s - ops.interval_of(p.active_for)
+        - coalesce(ops.interval_of(p.archived_for), interval '0')
+    end as leaves_before,
+    p.archived_for is not null as is_archived,
+    p.payload_columns,
+    %(as_of)s - ops.interval_of(p.payload_for) as payload_before,
+    t.partrelid is not null as is_monthly
+from seeds.retention_policies as p
+left join pg_partitioned_table as t on to_regclass(p.table_name) = t.partrelid
+order by p.table_name, p.clock
+"""
+
+KEYS = """
+select distinct parent.table_name, child.table_name
+from pg_constraint as k
+join seeds.retention_policies as parent on k.confrelid = to_regclass(parent.table_name)
+join seeds.retention_policies as child on k.conrelid = to_regclass(child.table_name)
+where k.contype = 'f' and k.confrelid <> k.conrelid
+order by 1, 2
+"""
+
+OVERRIDES = """
+select
+    o.tenant_id,
+    %(as_of)s - o.active_for as active_before,
+    %(as_of)s - o.payload_for as payload_before
+from ops.retention_overrides as o
+where o.table_name = %(table)s
+order by o.tenant_id
+"""
+
+MONTHS = """
+select m.month, c.oid::regclass::text as relation, pg_total_relation_size(c.oid) as bytes
+from pg_inherits as i
+join pg_class as c on i.inhrelid = c.oid
+cross join lateral (
+    select to_date(substring(c.relname from '_y([0-9]{4}m[0-9]{2})$'), 'YYYY"m"MM') as month
+) as m
+where
+    i.inhparent = to_regclass(%(parent)s)
+    and (m.month + interval '1 month')::timestamp at time zone 'UTC' <= %(before)s
+order by m.month
+"""
+
+REFUSALS = """
+select coalesce(to_jsonb(r) ->> 'reason', to_jsonb(r)::text)
+from ops.departure_refusals(%s::regclass, %s) as r
+"""
+
+RETIRED_PATTERNS = """
+select p.id
+from traceability.success_patterns as p
+join marts.pattern_effectiveness as e on p.id::text = e.pattern_id
+where
+    e.verdict = any(%(states)s)
+    and coalesce(p.last_used_at, p.created_at) < %(before)s
+    and not exists (select from history.traceability__pattern_usage_log as l where l.pattern_id = p.id)
+    and not exists (
+        select from history.traceability__agent_routing_decisions as d where d.pattern_id = p.id
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One row of the seed, its terms as moments: what is older is due."""
+
+    table_name: str
+    clock: str | None
+    state_column: str | None
+    states: list[str] | None
+    together_by: str | None
+    active_before: datetime | None
+    leaves_before: datetime | None
+    is_archived: bool
+    payload_columns: str | None
+    payload_before: datetime | None
+    is_monthly: bool
+
+    @property
+    def archive(self) -> str:
+        """The archive of its table."""
+        return "archive." + self.table_name.replace(".", "__", 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to be done with rows of a table.
+
+    Attributes:
+        action: archive, strip (blank payloads), prune (delete patterns), leave (the database) or keep.
+        month: Of whole months, the first day.
+        due: Of rows, for `ops.is_due`.
+        size: About how many bytes they take, with their indexes.
+        oldest: Their first time.
+        held_back: Why some or all of them stay.
+        is_refused: Whether that is all of them.
+    """
+
+    policy: Policy
+    action: str
+    month: date | None = None
+    due: dict[str, Any] | None = None
+    rows: int = 0
+    size: int = 0
+    oldest: datetime | None = None
+    held_back: str | None = None
+    is_refused: bool = False
+
+
+@dataclass
+class Outcome:
+    """What was done with a table, or why it was not."""
+
+    table_name: str
+    rows: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    waits: list[str] = field(default_factory=list)
+    failure: str | None = None
+
+    def sentence(self) -> str:
+        """Tell it in one line."""
+        done = ", ".join(f"{action} {rows}" for action, rows in self.rows.items()) or "nothing due"
+        told = [f"{self.table_name}: {done}", *self.waits]
+        return "; ".join(told + ([f"failed: {self.failure}"] if self.failure else []))
+
+
+def lint(connection: psycopg.Connection) -> list[str]:
+    """Tell why the policies cannot work, or expect rows too early, a sentence each."""
+    late = connection.execute("select ops.rows_after_archiving()").fetchall()
+    return [*_faults(connection), *sorted(sentence for (sentence,) in late)]
+
+
+def plan(
+    connection: psycopg.Connection, as_of: datetime, tables: Collection[str] | None = None
+) -> list[Step]:
+    """Tell what is due, in the order in which it would be done; reads only.
+
+    Raises:
+        AgentbooksError: There is no such table among the policies, or a policy cannot be read.
+    """
+    with _told("plan"):
+        return [
+            step
+            for policy in _policies(connection, as_of, tables)
+            for step in _steps(connection, policy, as_of)
+        ]
+
+
+def enforce(
+    connection: psycopg.Connection,
+    as_of: datetime,
+    tables: Collection[str] | None = None,
+    tell: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Do what is due, table by table; the failure of one stops none of the others.
+
+    Args:
+        connection: In autocommit mode, as each step is a transaction of its own.
+        as_of: The moment from which terms count back.
+        tables: The only tables to look at.
+        tell: Called after each table.
+
+    Raises:
+        AgentbooksError: The policies cannot work, or there is none for a table.
+    """
+    findings = _faults(connection)
+    if findings:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        raise AgentbooksError(
+            f"retention: nothing was touched, as policies cannot work: {findings[0]}{more}"
+        )
+    outcomes = []
+    policies = _policies(connection, as_of, tables)
+    for name, group in groupby(policies, key=lambda policy: policy.table_name):
+        outcome = Outcome(name)
+        try:
+            for policy in group:
+                for step in _steps(connection, policy, as_of):
+                    _do(connection, step, outcome)
+        except psycopg.Error as error:
+            outcome.failure = error.diag.message_primary or str(error).splitlines()[0]
+        outcomes.append(outcome)
+        tell(outcome)
+    return outcomes
+
+
+def lines(steps: list[Step]) -> Iterator[str]:
+    """Write a plan as a table; the months of a table are one line."""
+    layout = "{:<40} {:<8} {:>12} {:>10} {:<12} {}"
+    yield layout.format("table", "action", "rows", "MB", "oldest", "held back")
+    for step in _by_action(steps):
+        oldest = step.oldest.strftime("%Y-%m-%d") if step.oldest else ""
+        yield layout.format(
+            step.policy.table_name,
+            step.action,
+            step.rows,
+            f"{step.size / 1e6:.1f}",
+            oldest,
+            step.held_back or "",
+        ).rstrip()
+
+
+def _by_action(steps: list[Step]) -> Iterator[Step]:
+    for _, group in groupby(steps, key=lambda step: (step.policy.table_name, step.action)):
+        same = list(group)
+        reasons = sorted({step.held_back for step in same if step.held_back})
+        yield replace(
+            same[0],
+            rows=sum(step.rows for step in same),
+            size=sum(step.size for step in same),
+            oldest=min((step.oldest for step in same if step.oldest), default=None),
+            held_back="; ".join(reasons) or None,
+        )
+
+
+def _policies(
+    connection: psycopg.Connection, as_of: datetime, tables: Collection[str] | None
+) -> list[Policy]:
+    _need_seed(connection)
+    with connection.cursor(row_factory=class_row(Policy)) as cursor:
+        policies = cursor.execute(POLICIES, {"as_of": as_of}).fetchall()
+    # What hangs under other rows goes before them.
+    order: TopologicalSorter[str] = TopologicalSorter(
+        {policy.table_name: () for policy in policies}
+    )
+    for parent, child in connection.execute(KEYS).fetchall():
+        order.add(parent, child)
+    places = {name: place for place, name in enumerate(order.static_order())}
+    policies.sort(key=lambda policy: places[policy.table_name])
+    if tables is None:
+        return policies
+    unknown = set(tables) - {policy.table_name for policy in policies}
+    if unknown:
+        raise AgentbooksError(
+            f"retention: {min(unknown)} has no policy; see seeds/retention_policies.csv."
+        )
+    return [policy for policy in policies if policy.table_name in tables]
+
+
+def _faults(connection: psycopg.Connection) -> list[str]:
+    _need_seed(connection)
+    rows = connection.execute("select ops.retention_findings(%s)", (SEED,)).fetchall()
+    return sorted(finding for (finding,) in rows)
+
+
+def _need_seed(connection: psycopg.Connection) -> None:
+    if connection.execute("select to_regclass(%s)", (SEED,)).fetchone() == (None,):
+        raise AgentbooksError(f"retention: there is no {SEED}; run `dbt seed` first.")
+
+
+def _steps(connection: psycopg.Connection, policy: Policy, as_of: datetime) -> Iterator[Step]:
+    if policy.active_before is None:
+        yield _kept(connection, policy)
+        return
+    if policy.state_column == "verdict":
+        yield _pruning(connection, policy)
+        return
+    overrides = (
+        connection.cursor(row_factory=dict_row)
+        .execute(OVERRIDES, {"as_of": as_of, "table": policy.table_name})
+        .fetchall()
+    )
+    if policy.payload_before is not None:
+        for due in _dues(policy, policy.payload_before, overrides, "payload_before"):
+            yield _stripping(connection, policy, due)
+    if policy.is_archived and policy.is_monthly:
+        for month in _months(connection, policy, policy.table_name, policy.active_before):
+            yield replace(month, action="archive")
+    elif policy.is_archived:
+        for due in _dues(policy, policy.active_before, overrides, "active_before"):
+            yield _moving(connection, policy, due)
+    if policy.leaves_before is not None:
+        yield from _leaving(connection, policy, policy.leaves_before)
+
+
+def _dues(
+    policy: Policy, before: datetime, overrides: list[dict[str, Any]], term: str
+) -> Iterator[dict[str, Any]]:
+    """Tell what `ops.is_due` needs: once for most tenants, once for each that has a term of its own."""
+    due: dict[str, Any] = {"clock": policy.clock, "before": before.isoformat()}
+    own = [row for row in overrides if row[term] is not None]
+    if not own:
+        yield due
+        return
+    yield {**due, "other_tenants": [row["tenant_id"] for row in own]}
+    for row in own:
+        yield {**due, "before": row[term].isoformat(), "tenants": [row["tenant_id"]]}
+
+
+def _kept(connection: psycopg.Connection, policy: Policy) -> Step:
+    rows, size = _row(
+        connection,
+        sql.SQL("select count(*), pg_total_relation_size({}::regclass) from {}").format(
+            policy.table_name, _table(policy.table_name)
+        ),
+    )
+    return Step(policy, "keep", rows=rows, size=size)
+
+
+def _pruning(connection: psycopg.Connection, policy: Policy) -> Step:
+    if connection.execute("select to_regclass('marts.pattern_effectiveness')").fetchone() == (
+        None,
+    ):
+        return Step(
+            policy, "prune", held_back="waits for the mart pattern_effectiveness", is_refused=True
+        )
+    return Step(policy, "prune", rows=len(_retired(connection, policy)))
+
+
+def _stripping(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:
+    (rows,) = _row(
+        connection,
+        "select ops.strip_payloads(%s, %s, %s, only_count => true)",
+        (policy.table_name, policy.payload_columns, Jsonb(due)),
+    )
+    return Step(policy, "strip", due=due, rows=rows)
+
+
+def _moving(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:
+    if policy.state_column:
+        due = {**due, "state_column": policy.state_column, "states": policy.states}
+    if policy.together_by:
+        due = {**due, "together_by": policy.together_by}
+    is_due, is_free = _row(
+        connection,
+        "select ops.is_due(%(table)s, %(due)s), ops.due_rows(%(table)s, %(due)s)",
+        {"table": policy.table_name, "due": Jsonb(due)},
+    )
+    rows, held, oldest, size = _row(
+        connection,
+        sql.SQL(
+            "select count(*) filter (where is_free), count(*) filter (where not is_free), min(at) filter "
+            "(where is_free), coalesce(sum(bytes) filter (where is_free), 0)::bigint from ("
+            "select h.{} as at, pg_column_size(h.*) as bytes, {} as is_free from {} as h where {}) as d"
+        ).format(
+            sql.Identifier(policy.clock or ""),
+            sql.SQL(is_free),
+            _table(policy.table_name),
+            sql.SQL(is_due),
+        ),
+    )
+    reason = f"{held} rows that others lean on, or whose tree is at work" if held else None
+    return Step(policy, "archive", due=due, rows=rows, size=size, oldest=oldest, held_back=reason)
+
+
+def _months(
+    connection: psycopg.Connection, policy: Policy, parent: str, before: datetime
+) -> Iterator[Step]:
+    months = connection.execute(MONTHS, {"parent": parent, "before": before}).fetchall()
+    for month, relation, size in months:
+        rows, oldest = _row(
+            connection,
+            sql.SQL("select count(*), min({}) from {}").format(
+                sql.Identifier(policy.clock or ""), _table(relation)
+            ),
+        )
+        yield Step(policy, "leave", month=month, rows=rows, size=size, oldest=oldest)
+
+
+def _leaving(connection: psycopg.Connection, policy: Policy, before: datetime) -> Iterator[Step]:
+    places = [policy.archive] if policy.is_archived else [policy.table_name]
+    for place in places:
+        if policy.is_monthly:
+            months = list(_months(connection, policy, place, before))
+        else:
+            clock = sql.Identifier(policy.clock or "")
+            months = [
+                Step(policy, "leave", month=month, rows=rows, size=size, oldest=oldest)
+                for month, rows, size, oldest in connection.execute(
+                    sql.SQL(
+                        "select date_trunc('month', {0}, 'UTC')::date, count(*), "
+                        "sum(pg_column_size(h.*))::bigint, min({0}) "
+                        "from {1} as h where {0} < date_trunc('month', %s, 'UTC') group by 1 order by 1"
+                    ).format(clock, _table(place)),
+                    (before,),
+                ).fetchall()
+            ]
+        for step in months:
+            reasons = _refusals(connection, step)
+            yield replace(step, held_back="; ".join(reasons) or None, is_refused=bool(reasons))
+
+
+def _refusals(connection: psycopg.Connection, step: Step) -> list[str]:
+    gate = "select to_regprocedure(%s), to_regprocedure(%s)"
+    names = ("ops.departure_refusals(regclass, date)", "ops.remove_month(regclass, date)")
+    if None in _row(connection, gate, names):
+        return [WAITS_FOR_FILES]
+    rows = connection.execute(REFUSALS, (step.policy.table_name, step.month)).fetchall()
+    return [reason for (reason,) in rows]
+
+
+def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
+    table = step.policy.table_name
+    if step.is_refused:
+        outcome.waits.append(f"{step.month or step.action}: {step.held_back}")
+        return
+    if step.rows == 0:
+        return
+    done = 0
+    if step.action == "archive" and step.month is not None:
+        connection.execute("select ops.archive_month(%s, %s)", (table, step.month))
+        done = step.rows
+    elif step.action == "archive":
+        done = _in_batches(
+            connection, "select ops.archive_rows(%s, %s, %s)", (table, Jsonb(step.due), BATCH)
+        )
+    elif step.action == "strip":
+        done = _in_batches(
+            connection,
+            "select ops.strip_payloads(%s, %s, %s, %s)",
+            (table, step.policy.payload_columns, Jsonb(step.due), BATCH),
+        )
+    elif step.action == "prune":
+        done = _prune(connection, step.policy)
+    elif step.action == "leave":
+        connection.execute("select ops.remove_month(%s, %s)", (table, step.month))
+        done = step.rows
+    else:
+        return
+    outcome.rows[step.action] = outcome.rows.get(step.action, 0) + done
+    outcome.size += step.size
+
+
+def _in_batches(connection: psycopg.Connection, call: str, parameters: tuple[Any, ...]) -> int:
+    total = 0
+    while moved := _row(connection, call, parameters)[0]:
+        total += moved
+    return total
+
+
+def _prune(connection: psycopg.Connection, policy: Policy) -> int:
+    with connection.transaction():
+        connection.execute("select set_config('agentbooks.prune_reason', %s, true)", (RETIRED,))
+        return connection.execute(
+            "delete from traceability.success_patterns where id = any(%s)",
+            (_retired(connection, policy),),
+        ).rowcount
+
+
+def _retired(connection: psycopg.Connection, policy: Policy) -> list[UUID]:
+    rows = connection.execute(
+        RETIRED_PATTERNS, {"states": policy.states, "before": policy.active_before}
+    ).fetchall()
+    return [pattern for (pattern,) in rows]
+
+
+def _row(connection: psycopg.Connection, query: Any, parameters: Any = None) -> tuple[Any, ...]:
+    return connection.execute(query, parameters).fetchall()[0]
+
+
+def _table(name: str) -> sql.Identifier:
+    return sql.Identifier(*name.split("."))
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise AgentbooksError(
+            f"retention {what}: {error.diag.message_primary or str(error).splitlines()[0]}; "
+            "`agentbooks retention lint` tells which policy is meant."
+        ) from error

@@ -1,0 +1,262 @@
+"""Policies that can work and those that cannot, what is due by them, and what happens then."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from faults import value
+from raw_rows import ONE, ROWS, insert
+
+from orchestration import retention
+from orchestration.dbt import PROJECT
+from orchestration.errors import AgentbooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import TestServer
+
+SEED = (PROJECT / "seeds" / "retention_policies.csv").read_text(encoding="utf-8")
+COLUMNS = SEED.partition("\n")[0].split(",")
+AS_OF = datetime(2020, 7, 15, tzinfo=UTC)  # the base rows are of March 2020
+
+
+def seed(connection: psycopg.Connection) -> None:
+    """Load the seed, as dbt does."""
+    connection.execute(
+        "create schema if not exists seeds; drop table if exists seeds.retention_policies"
+    )
+    connection.execute(
+        f"create table seeds.retention_policies ({', '.join(f'{c} text' for c in COLUMNS)})".encode()
+    )
+    with connection.cursor() as cursor:
+        rows = csv.DictReader(io.StringIO(SEED))
+        cursor.executemany(
+            f"insert into seeds.retention_policies values ({', '.join(['%s'] * len(COLUMNS))})".encode(),
+            [[row[column] or None for column in COLUMNS] for row in rows],
+        )
+
+
+@pytest.fixture
+def seeded(transaction: psycopg.Connection) -> psycopg.Connection:
+    """The seed and a staging view, in a transaction that is rolled back."""
+    seed(transaction)
+    transaction.execute("create schema staging")
+    transaction.execute(
+        "create view staging.stg_spans as select tokens from history.observability__spans"
+    )
+    return transaction
+
+
+@pytest.fixture
+def world(server18: TestServer) -> Iterator[psycopg.Connection]:
+    """The seed, and a base row in every table."""
+    with psycopg.connect(server18.database(), autocommit=True) as connection:
+        seed(connection)
+        for table, row in ROWS.items():
+            insert(connection, table, row)
+        connection.execute("select from ops.maintain_partitions()")
+        yield connection
+
+
+def test_the_seed_can_work(seeded: psycopg.Connection) -> None:
+    """A policy of ours that the linter refuses; a seed of which dbt makes other columns."""
+    assert retention.lint(seeded) == []
+
+
+FINDINGS = {
+    "names no raw table": (
+        "set table_name = 'observability.nothing' where table_name = 'observability.profiles'"
+    ),
+    "observability.profiles has no policy": "delete where table_name = 'observability.profiles'",
+    "write a term such as P90D": "set active_for = '90 days' where table_name = 'observability.spans'",
+    "write purge, aggregate or keep": "set finally = 'forget' where table_name = 'observability.spans'",
+    "a term and no clock": "set clock = null where table_name = 'observability.usage_logs'",
+    "has no reason": "set reason = null where table_name = 'observability.spans'",
+    "is there twice": "insert select * from seeds.retention_policies where table_name = 'agentic.users'",
+    "which is no column of it": "set clock = 'began_at' where table_name = 'observability.spans'",
+    "which is no time with a zone": "set clock = 'status' where table_name = 'observability.usage_logs'",
+    "its months are those of started_at": (
+        "set clock = 'completed_at' where table_name = 'observability.spans'"
+    ),
+    "moves by whole months": (
+        "set state_column = 'status', states = 'completed' where table_name = 'observability.spans'"
+    ),
+    "has states and no state_column": "set states = 'completed' where table_name = 'observability.traces'",
+    "asks for an archive": (
+        "set clock = 'created_at', active_for = 'P1Y', archived_for = 'P1Y', finally = 'purge'"
+        " where table_name = 'traceability.error_patterns'"
+    ),
+    "with status cancelled have no policy": (
+        "set states = 'completed failed' where table_name = 'traceability.execution_traces'"
+    ),
+    "has payload columns and no payload_for": (
+        "set payload_for = null where table_name = 'observability.spans'"
+    ),
+    "names prompts as a payload": "set payload_columns = 'prompts' where table_name = 'observability.spans'",
+    "takes tokens, which staging.stg_spans reads": (
+        "set payload_columns = 'inputs tokens' where table_name = 'observability.spans'"
+    ),
+    "observability.traces would leave after P30D, before observability.spans (P90D)": (
+        "set active_for = 'P30D' where table_name = 'observability.traces'"
+    ),
+    "agentic.agents would leave after P1Y, before agentic.agent_audit_log (P3Y), whose key "
+    "agent_audit_log_agent_id_fkey forbids it": (
+        "set clock = 'created_at', active_for = 'P1Y', finally = 'purge' where table_name = 'agentic.agents'"
+    ),
+    "agentic.agent_sessions leaves the database while rows of agentic.agent_decisions": (
+        "set archived_for = 'P1Y' where table_name = 'agentic.agent_sessions'"
+    ),
+    "within the 31 days that models reach back": (
+        "set active_for = 'P7D', archived_for = null where table_name = 'agentic.trust_metrics'"
+    ),
+    "agentic.agent_audit_log is kept for less than P3Y": (
+        "set active_for = 'P1Y', cold_for = 'P1Y' where table_name = 'agentic.agent_audit_log'"
+    ),
+}
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_a_policy_that_cannot_work_is_told(seeded: psycopg.Connection, finding: str) -> None:
+    """A policy that lets nothing go, or too much, and says so a year later."""
+    verb, _, rest = FINDINGS[finding].partition(" ")
+    start = {
+        "set": "update seeds.retention_policies set",
+        "delete": "delete from seeds.retention_policies",
+    }
+    seeded.execute(f"{start.get(verb, 'insert into seeds.retention_policies')} {rest}".encode())
+    found = retention.lint(seeded)
+    assert any(finding in sentence for sentence in found), f"not told, but: {found}"
+    with pytest.raises(AgentbooksError, match="nothing was touched"):
+        retention.enforce(seeded, AS_OF)
+
+
+def test_a_tenants_term_below_the_law_is_told(seeded: psycopg.Connection) -> None:
+    """An exception for a tenant that breaks the law for all."""
+    seeded.execute(
+        "insert into ops.retention_overrides (tenant_id, table_name, active_for, cold_for, reason)"
+        " values ('a', 'agentic.agent_audit_log', '1 year', '0', 'they asked')"
+    )
+    assert any(
+        "Tenant a keeps agentic.agent_audit_log" in found for found in retention.lint(seeded)
+    )
+
+
+def test_rows_later_than_their_archive_are_told(world: psycopg.Connection) -> None:
+    """Rows that come later than the policy expects, month after month."""
+    world.execute("select ops.archive_month('observability.spans', '2020-03-01')")
+    insert(
+        world, "observability.spans", ROWS["observability.spans"] | {"span_id": str(ONE)[:-1] + "9"}
+    )
+    world.execute("select from ops.maintain_partitions()")
+    assert any("came after that month was archived" in found for found in retention.lint(world))
+
+
+def test_the_plan_touches_nothing(world: psycopg.Connection) -> None:
+    """A dry run that moves rows, or that tells of rows that are not there."""
+    before = json.dumps(value(world, "select array_agg(xmin::text) from observability.spans"))
+    steps = retention.plan(world, AS_OF, ["observability.spans", "observability.traces"])
+    told = {(step.policy.table_name, step.action): step for step in steps}
+    assert told["observability.spans", "archive"].rows == 1
+    assert told["observability.spans", "archive"].month is not None
+    assert told["observability.traces", "archive"].rows == 0
+    assert "1 rows that others lean on" in str(told["observability.traces", "archive"].held_back)
+    assert (
+        json.dumps(value(world, "select array_agg(xmin::text) from observability.spans")) == before
+    )
+    assert value(world, "select count(*) from archive.observability__spans") == 0
+    lines = list(retention.lines(steps))
+    assert lines[0].startswith("table")
+    assert any("observability.spans" in line for line in lines)
+
+
+def test_nothing_is_due_before_its_term(world: psycopg.Connection) -> None:
+    """A month that is archived as soon as its first day is due."""
+    early = datetime(2020, 6, 29, tzinfo=UTC)  # 90 days after the 31st of March
+    steps = retention.plan(world, early, ["observability.spans"])
+    assert [step for step in steps if step.action == "archive"] == []
+    due = retention.plan(world, datetime(2020, 6, 30, tzinfo=UTC), ["observability.spans"])
+    assert [step.rows for step in due if step.action == "archive"] == [1]
+
+
+def test_what_is_due_goes_and_only_once(world: psycopg.Connection) -> None:
+    """A second night that finds the same work again; parents that wait for the next one."""
+    outcomes = {outcome.table_name: outcome for outcome in retention.enforce(world, AS_OF)}
+    assert {name: o.failure for name, o in outcomes.items() if o.failure} == {}
+    assert outcomes["observability.spans"].rows["archive"] == 1
+    assert outcomes["observability.traces"].rows["archive"] == 1
+    assert value(world, "select count(*) from history.observability__traces") == 1
+    assert value(world, "select query from history.observability__traces") is None
+    again = retention.enforce(world, AS_OF)
+    assert {o.table_name: o.rows for o in again if o.rows} == {}
+
+
+def test_one_failure_stops_none_of_the_others(world: psycopg.Connection) -> None:
+    """One row that is there twice, and for months nothing of any table is archived."""
+    world.execute("select ops.archive_month('observability.spans', '2020-03-01')")
+    insert(world, "observability.spans", ROWS["observability.spans"])
+    world.execute("select from ops.maintain_partitions()")
+    tables = ["observability.spans", "raaf.raaf_tracing_spans"]
+    outcomes = {o.table_name: o for o in retention.enforce(world, AS_OF, tables)}
+    assert "archived already" in str(outcomes["observability.spans"].failure)
+    assert outcomes["raaf.raaf_tracing_spans"].rows == {"archive": 1}
+
+
+def test_a_tenant_has_a_term_of_its_own(world: psycopg.Connection) -> None:
+    """A contract for longer that is kept for everybody, or nobody."""
+    table = "observability.usage_logs"
+    insert(
+        world, table, ROWS[table] | {"id": "20000000-0000-4000-8000-000000000000", "tenant_id": "a"}
+    )
+    world.execute(
+        "insert into ops.retention_overrides (tenant_id, table_name, active_for, reason)"
+        " values ('a', 'observability.usage_logs', '2 years', 'contract')"
+    )
+    retention.enforce(world, AS_OF, [table])
+    assert value(world, f"select array_agg(tenant_id) from {table}") == ["a"]
+    retention.enforce(world, datetime(2022, 7, 1, tzinfo=UTC), [table])
+    assert value(world, f"select count(*) from {table}") == 0
+
+
+def test_what_leaves_the_database_waits_for_its_copy(world: psycopg.Connection) -> None:
+    """Rows that are purged because nobody has built the archive of files yet."""
+    retention.enforce(world, AS_OF)
+    late = datetime(2023, 7, 1, tzinfo=UTC)
+    outcomes = {o.table_name: o for o in retention.enforce(world, late, ["observability.spans"])}
+    assert outcomes["observability.spans"].waits
+    assert value(world, "select count(*) from archive.observability__spans") == 1
+
+
+def test_a_retired_pattern_goes_after_all_that_names_it(world: psycopg.Connection) -> None:
+    """A pattern whose uses its deletion takes along, with the numbers that rest on them."""
+    world.execute("create schema marts")
+    world.execute(
+        "create table marts.pattern_effectiveness as select id::text as pattern_id, 'retire' as verdict"
+        " from traceability.success_patterns"
+    )
+    table = "traceability.success_patterns"
+    world.execute("update traceability.success_patterns set last_used_at = '2020-03-01'")
+    at = datetime(2021, 1, 1, tzinfo=UTC)
+    retention.enforce(world, at, [table])
+    assert value(world, f"select count(*) from {table}") == 1
+    world.execute(
+        "delete from traceability.pattern_usage_log; delete from traceability.agent_routing_decisions"
+    )
+    retention.enforce(world, at, [table])
+    assert value(world, f"select count(*) from {table}") == 0
+    assert "retired by" in value(world, "select reason from ops.pruned_patterns")
+
+
+def test_an_unknown_table_is_told(world: psycopg.Connection) -> None:
+    """A typing error that reads as `nothing is due`."""
+    with pytest.raises(AgentbooksError, match=r"observability\.span has no policy"):
+        retention.plan(world, AS_OF, ["observability.span"])
+    world.execute("drop table seeds.retention_policies")
+    with pytest.raises(AgentbooksError, match="run `dbt seed` first"):
+        retention.plan(world, AS_OF)
