@@ -392,6 +392,47 @@ def retention_enforce(table: TABLE = None, as_of: AS_OF = None) -> None:
         )
 
 
+RAW_TABLE = Annotated[str, typer.Argument(metavar="TABLE", help="Raw table, with its schema.")]
+FROM = Annotated[
+    datetime,
+    typer.Option("--from", formats=["%Y-%m", "%Y-%m-%d"], help="A day of the first month."),
+]
+TO = Annotated[
+    datetime, typer.Option("--to", formats=["%Y-%m", "%Y-%m-%d"], help="A day of the last month.")
+]
+
+
+@app.command()
+def restore(table: RAW_TABLE, first: FROM, last: TO) -> None:
+    """Bring months of a raw table back from the archive or its files; dbt then counts what waited."""
+    from orchestration import cold_archive, database
+
+    with database.connect(autocommit=True) as connection:
+        for month in cold_archive.restore(
+            connection, cold_archive.Archive.chosen(), table, first.date(), last.date()
+        ):
+            typer.echo(month)
+
+
+@app.command("read-archive")
+def read_archive(
+    table: RAW_TABLE,
+    first: FROM,
+    last: TO,
+    where: Annotated[
+        str, typer.Option(metavar="SQL", help="Condition on columns of the table's staging view.")
+    ] = "true",
+) -> None:
+    """Write months that have left as CSV, in the columns of staging; nothing is restored."""
+    from orchestration import cold_archive, database
+
+    with database.connect(autocommit=True) as connection:
+        for line in cold_archive.read_staged(
+            connection, cold_archive.Archive.chosen(), table, first.date(), last.date(), where
+        ):
+            typer.echo(line, nl=False)
+
+
 def _moment(day: datetime | None) -> datetime:
     return day.replace(tzinfo=UTC) if day else datetime.now(UTC)
 

@@ -69,6 +69,23 @@ ORDER = """
     inner join pg_attribute on attrelid = indrelid and attnum = any(indkey)
     where indrelid = %(table)s::regclass and indisprimary
 """
+# Months that have left the database, and those in the warm archive.
+AWAY = """
+    select month, true
+    from ops.departures
+    where table_name = %(table)s and removed_at is not null
+        and month between date_trunc('month', %(first)s::timestamp) and %(last)s
+    union
+    select m.month, false
+    from pg_inherits as i
+    inner join pg_class as c on i.inhrelid = c.oid
+    cross join lateral (
+        select to_date(substring(c.relname from '_y([0-9]{4}m[0-9]{2})$'), 'YYYY"m"MM') as month
+    ) as m
+    where i.inhparent = ops.archive_of(%(table)s::regclass)
+        and m.month between date_trunc('month', %(first)s::timestamp) and %(last)s
+    order by 1
+"""
 MONTHS = """
     select month
     from ops.archive_files
@@ -311,6 +328,36 @@ def restore_month(connection: psycopg.Connection, archive: Archive, table: str, 
         batches = read_month(connection, archive, table, month, columns.written)
         _copy_in(connection, sql.SQL(staged), columns.written, batches)
         return int(_one(connection, "select ops.restore_month(%s, %s)", (table, month)))
+
+
+def restore(
+    connection: psycopg.Connection, archive: Archive, table: str, first: date, last: date
+) -> Iterator[str]:
+    """Bring back every month of a period that has left its table, newest last, and tell of each in a line.
+
+    Args:
+        connection: In autocommit mode.
+        archive: Where the files are.
+        table: Raw table, with its schema.
+        first: A day of the first month.
+        last: A day of the last month.
+
+    Raises:
+        AgentbooksError: Nothing of the period has left, or as `restore_month`.
+    """
+    with _refused():
+        months = connection.execute(AWAY, {"table": table, "first": first, "last": last}).fetchall()
+    if not months:
+        raise AgentbooksError(
+            f"archive: nothing of {table} from {first:%Y-%m} to {last:%Y-%m} has left it; all of it is there."
+        )
+    for month, has_left in months:
+        if has_left:
+            rows = restore_month(connection, archive, table, month)
+        else:
+            with _refused():
+                rows = _one(connection, "select ops.unarchive_month(%s, %s)", (table, month))
+        yield f"{table} {month:%Y-%m}: {rows or 0:,} rows are back."
 
 
 def read_month(

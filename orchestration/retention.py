@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
+from datetime import date
 from graphlib import TopologicalSorter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -17,16 +18,17 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
+from orchestration import cold_archive
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from datetime import date, datetime
+    from datetime import datetime
     from uuid import UUID
 
 SEED = "seeds.retention_policies"
 BATCH = 5_000
-WAITS_FOR_FILES = "waits for the cold archive"
+WAITS_FOR_MONTHS = "stays in the archive: only tables that are kept by months leave it"
 RETIRED = "retired by pattern_effectiveness, unused for its term"
 
 POLICIES = """
@@ -82,9 +84,9 @@ where
 order by m.month
 """
 
-REFUSALS = """
-select coalesce(to_jsonb(r) ->> 'reason', to_jsonb(r)::text)
-from ops.departure_refusals(%s::regclass, %s) as r
+HOLDS = """
+select h.hold_id, h.held_rows
+from ops.holds_on(%(table)s::regclass, ops.month_rows(%(table)s::regclass, %(month)s)) as h
 """
 
 RETIRED_PATTERNS = """
@@ -218,6 +220,8 @@ def enforce(
             for policy in group:
                 for step in _steps(connection, policy, as_of):
                     _do(connection, step, outcome)
+        except AgentbooksError as error:
+            outcome.waits.append(str(error))
         except psycopg.Error as error:
             outcome.failure = error.diag.message_primary or str(error).splitlines()[0]
         outcomes.append(outcome)
@@ -422,12 +426,13 @@ def _leaving(connection: psycopg.Connection, policy: Policy, before: datetime) -
 
 
 def _refusals(connection: psycopg.Connection, step: Step) -> list[str]:
-    gate = "select to_regprocedure(%s), to_regprocedure(%s)"
-    names = ("ops.departure_refusals(regclass, date)", "ops.remove_month(regclass, date)")
-    if None in _row(connection, gate, names):
-        return [WAITS_FOR_FILES]
-    rows = connection.execute(REFUSALS, (step.policy.table_name, step.month)).fetchall()
-    return [reason for (reason,) in rows]
+    """Tell what keeps a month from leaving that is not done on its way: freezing and copying are."""
+    if _row(connection, "select ops.month_clock(%s::regclass)", (step.policy.table_name,)) == (
+        None,
+    ):
+        return [WAITS_FOR_MONTHS]
+    rows = connection.execute(HOLDS, {"table": step.policy.table_name, "month": step.month})
+    return [f"legal hold {hold} covers {rows} rows" for hold, rows in rows]
 
 
 def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
@@ -454,8 +459,9 @@ def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
     elif step.action == "prune":
         done = _prune(connection, step.policy)
     elif step.action == "leave":
-        connection.execute("select ops.remove_month(%s, %s)", (table, step.month))
-        done = step.rows
+        done = cold_archive.remove_month(
+            connection, cold_archive.Archive.chosen(), table, step.month or date.min
+        ).rows
     else:
         return
     outcome.rows[step.action] = outcome.rows.get(step.action, 0) + done

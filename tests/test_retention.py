@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,12 +13,13 @@ import pytest
 from faults import value
 from raw_rows import ONE, ROWS, insert
 
-from orchestration import retention
+from orchestration import cold_archive, retention
 from orchestration.dbt import PROJECT
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import TestServer
 
@@ -224,13 +225,58 @@ def test_a_tenant_has_a_term_of_its_own(world: psycopg.Connection) -> None:
     assert value(world, f"select count(*) from {table}") == 0
 
 
-def test_what_leaves_the_database_waits_for_its_copy(world: psycopg.Connection) -> None:
-    """Rows that are purged because nobody has built the archive of files yet."""
+HELD = "insert into ops.legal_holds (trace_id, reason) values (%s, 'case 7')"
+
+
+def test_what_leaves_the_database_goes_to_files_and_comes_back(
+    world: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are purged without a copy, or that nothing brings back."""
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path))
+    table, late = "observability.spans", datetime(2023, 7, 1, tzinfo=UTC)
+    whole = (
+        "select count(*), sum(hashtextextended(r::text, 0)) from history.observability__spans as r"
+    )
+    before = world.execute(whole.encode()).fetchone()
+    retention.enforce(world, AS_OF)
+    assert value(world, "select count(*) from archive.observability__spans") == 1
+    [outcome] = retention.enforce(world, late, [table])
+    assert (outcome.rows, outcome.waits, outcome.failure) == ({"leave": 1}, [], None)
+    assert value(world, "select count(*) from history.observability__spans") == 0
+    assert (tmp_path / table / "2020-03.parquet").stat().st_size > 0
+    archive, march = cold_archive.Archive(str(tmp_path)), date(2020, 3, 1)
+    assert list(cold_archive.restore(world, archive, table, march, march)) == [
+        "observability.spans 2020-03: 1 rows are back."
+    ]
+    assert world.execute(whole.encode()).fetchone() == before
+    assert value(world, "select count(*) from observability.spans") in (0, 1)
+
+
+def test_what_is_held_stays(
+    world: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A case at court whose records a nightly job has taken away."""
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path))
+    table, late = "observability.spans", datetime(2023, 7, 1, tzinfo=UTC)
+    retention.enforce(world, AS_OF)
+    world.execute(HELD, (ROWS[table]["trace_id"],))
+    [step] = [s for s in retention.plan(world, late, [table]) if s.action == "leave"]
+    assert step.held_back == "legal hold 1 covers 1 rows"
+    [outcome] = retention.enforce(world, late, [table])
+    assert outcome.rows == {}
+    assert outcome.waits == ["2020-03-01: legal hold 1 covers 1 rows"]
+    world.execute("update ops.legal_holds set released_at = now()")
+    [outcome] = retention.enforce(world, late, [table])
+    assert outcome.rows == {"leave": 1}
+
+
+def test_a_table_in_one_piece_stays_in_its_archive(world: psycopg.Connection) -> None:
+    """Rows that are dropped although they can be no month's file."""
     retention.enforce(world, AS_OF)
     late = datetime(2023, 7, 1, tzinfo=UTC)
-    outcomes = {o.table_name: o for o in retention.enforce(world, late, ["observability.spans"])}
-    assert outcomes["observability.spans"].waits
-    assert value(world, "select count(*) from archive.observability__spans") == 1
+    [outcome] = retention.enforce(world, late, ["observability.traces"])
+    assert outcome.waits == [f"2020-03-01: {retention.WAITS_FOR_MONTHS}"]
+    assert value(world, "select count(*) from archive.observability__traces") == 1
 
 
 def test_a_retired_pattern_goes_after_all_that_names_it(world: psycopg.Connection) -> None:
