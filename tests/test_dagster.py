@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import psycopg
 import pytest
+from raw_rows import ROWS, insert
 
 from orchestration import simulate
 
@@ -125,3 +126,37 @@ def test_rows_without_a_month_are_reported_and_moved(
     [event] = result.asset_materializations_for_node("month_partitions")
     assert event.metadata["rows_moved"].value == 1
     assert check().passed
+
+
+def test_retention_runs_nightly_and_a_failing_table_stops_no_other(
+    definitions: dg.Definitions,
+    server18: TestServer,
+    build_marts: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches a dry run that moves rows, and a night that ends with the first table that fails."""
+    assert definitions.resolve_schedule_def("retention_daily").job_name == "retention"
+    assert definitions.resolve_schedule_def("partitions_daily").job_name == "partitions"
+    url = server18.database()
+    build_marts(url, ["retention_policies"])
+    monkeypatch.setenv("AGENTBOOKS_DATABASE_URL", url)
+    archived = "select count(*) from archive.raaf__raaf_tracing_spans"
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table, row in ROWS.items():
+            insert(connection, table, row)
+        connection.execute("select from ops.maintain_partitions()")
+        enforce = definitions.get_assets_def(["retention", "observability", "spans"])
+        dry = {"ops": {"enforce_retention": {"config": {"dry_run": True}}}}
+        assert dg.materialize([enforce], run_config=dry).success
+        assert connection.execute(archived).fetchone() == (0,)
+
+        connection.execute("select ops.archive_month('observability.spans', '2020-03-01')")
+        insert(connection, "observability.spans", ROWS["observability.spans"])
+        connection.execute("select from ops.maintain_partitions()")
+        result = dg.materialize([enforce], raise_on_error=False)
+        assert not result.success, "the failure is told"
+        assert connection.execute(archived).fetchone() == (1,)
+        events = result.asset_materializations_for_node("enforce_retention")
+        moved = {event.asset_key.path[-1]: event.metadata for event in events}
+        assert moved["raaf_tracing_spans"]["archive"].value == 1
+        assert "spans" not in moved

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -204,6 +205,57 @@ delete from ops.forecasts;
 delete from seeds.agent_mapping;
 delete from ops.budgets
 """
+ARCHIVES = """
+select
+    a.hot::text,
+    (
+        select t.attname from pg_attribute as t
+        where
+            t.attrelid = a.hot and t.attnotnull
+            and t.attname in ('started_at', 'created_at', 'valid_from', 'recorded_at')
+        order by t.attname desc limit 1
+    ),
+    p.partrelid is not null
+from ops.archives as a left join pg_partitioned_table as p on p.partrelid = a.hot
+order by p.partrelid is null, 1
+"""
+# An application that writes an archived row anew, which nothing but a data test finds, is none of these.
+ONCE = """
+create function public.once() returns trigger language plpgsql as $$
+declare
+    is_archived boolean;
+begin
+    execute format(
+        'select exists (select from archive.%I where %s)', ops.archive_name(tg_argv[0]::regclass), tg_argv[1]
+    ) into is_archived using new;
+    if is_archived then
+        raise unique_violation;
+    end if;
+    return new;
+end
+$$;
+do $$
+declare
+    k record;
+begin
+    for k in
+        select
+            a.hot,
+            string_agg(format('%1$I = ($1).%1$I', t.attname), ' and ') as joined
+        from ops.archives as a
+        join pg_index as i on a.hot = i.indrelid and i.indisprimary
+        join pg_attribute as t
+            on a.hot = t.attrelid and t.attnum = any(i.indkey) and t.atttypid <> 'timestamptz'::regtype
+        group by a.hot
+    loop
+        execute format(
+            'create trigger once before insert on %s for each row execute function public.once(%L, %L)',
+            k.hot, k.hot, k.joined
+        );
+    end loop;
+end
+$$
+"""
 DAYS = (
     "2026-03-31 00:00:00+00", "2026-03-31 23:59:59.999999+00", "2026-04-01 00:00:00+00",
     "2026-04-30 23:59:59.999998+00", "2026-05-01 00:00:00+00", "2025-11-30 12:00:00+00",
@@ -217,8 +269,11 @@ REFRESH = st.tuples(
     st.sampled_from(["refresh", "refresh one", "refresh some", "kill", "refresh twice at once"]),
     SMALL, SMALL, SMALL,
 )  # fmt: skip
+MOVE = st.tuples(st.sampled_from(["archive", "archive all", "unarchive"]), SMALL, SMALL, SMALL)
 LATE = st.tuples(st.sampled_from(["open", "commit"]), SMALL, SMALL, SMALL)
-STEPS = st.lists(st.one_of(WRITE, WRITE, WRITE, WRITE, REFRESH, LATE), min_size=2, max_size=14)
+STEPS = st.lists(
+    st.one_of(WRITE, WRITE, WRITE, WRITE, REFRESH, LATE, MOVE), min_size=2, max_size=14
+)
 
 
 class World:
@@ -229,6 +284,7 @@ class World:
         self.refresher = refresher
         self.connection = psycopg.connect(refresher.url, autocommit=True)
         self.slow_writer = psycopg.connect(refresher.url)
+        self.archives = self.connection.execute(ARCHIVES).fetchall()
 
     def do(self, step: Step) -> None:
         """Take one step; a write that the database refuses is none."""
@@ -250,11 +306,26 @@ class World:
             self.slow_writer.execute(_bound(WRITES["span"], n + 100, day, k + 100))
         elif kind == "commit":
             self.slow_writer.commit()
+        elif kind in ("archive", "archive all", "unarchive"):
+            self.slow_writer.commit()  # whose locks it would wait for
+            chosen = [n * 6 + k] if kind == "archive" else range(2 * len(self.archives))
+            for place in chosen:
+                self.move(*self.archives[place % len(self.archives)], day, back=kind == "unarchive")
         else:
             if kind == "truncate spans":
                 self.slow_writer.commit()  # whose lock it would wait for
             with suppress(psycopg.errors.IntegrityError, psycopg.errors.RaiseException):
                 self.write(WRITES[kind], n, day, k)
+
+    def move(self, table: str, clock: str, is_monthly: bool, day: int, *, back: bool) -> None:
+        """Move rows up to a day to the archive or back; parents without their children stay."""
+        function = ("un" if back else "") + ("archive_month" if is_monthly else "archive_rows")
+        due = json.dumps({"clock": clock, "before": DAYS[day]})
+        with suppress(psycopg.errors.IntegrityError):
+            self.connection.execute(
+                f"select ops.{function}(%s, %s)".encode(),
+                (table, DAYS[day][:7] + "-01" if is_monthly else due),
+            )
 
     def write(self, statements: str, n: int = 0, day: int = 0, k: int = 0) -> None:
         """Write in one transaction."""
@@ -303,6 +374,12 @@ class World:
         """Leave nothing to the next sequence."""
         self.slow_writer.rollback()
         self.write(CLEANING)
+        for table, *_ in self.archives:
+            self.connection.execute(f"truncate archive.{table.replace('.', '__')}".encode())
+        self.connection.execute(
+            "select ops.create_month_partitions(partrelid::regclass, '2026-03-01', '2026-04-01')"
+            " from pg_partitioned_table where partrelid::regclass::text !~ '^archive'"
+        )
 
     def close(self) -> None:
         """Close both connections."""
@@ -339,6 +416,7 @@ def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[Wo
             "select ops.create_month_partitions(partrelid::regclass, '2026-03-01', '2026-04-01')"
             " from pg_partitioned_table"
         )
+        connection.execute(ONCE.encode())
         # The empty months ahead would be planned for with every statement.
         for (month,) in connection.execute(
             "select inhrelid::regclass::text from pg_inherits"

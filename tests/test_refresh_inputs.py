@@ -702,7 +702,9 @@ def inputs(refresher: Refresher) -> dict[str, set[str]]:
     manifest = json.loads((TARGET / "manifest.json").read_text())
     nodes: dict[str, dict[str, Any]] = manifest["nodes"] | manifest["sources"]
     names = {
-        unique_id: f"{node['schema']}.{node.get('identifier') or node['alias']}"
+        unique_id: f"{node['source_name']}.{node['name']}"
+        if "source_name" in node
+        else f"{node['schema']}.{node['alias']}"
         for unique_id, node in nodes.items()
     }
 

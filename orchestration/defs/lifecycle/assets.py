@@ -1,7 +1,5 @@
 """What retention has done with each raw table, as an asset per table that has a policy, with its check."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
