@@ -957,7 +957,10 @@ declare
     staged_rows bigint;
     orphaned_rows bigint;
     restored_rows bigint;
-    parent_table regclass;
+    archive constant regclass := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
+    parent_table regclass := monthly;
+    parent_archive regclass;
+    has_archived_parents boolean;
     part regclass;
     parent record;
 begin
@@ -1020,17 +1023,34 @@ begin
             (select l.distribution_column from ops.table_layouts as l where l.table_name = monthly_name),
             first_day, (first_day + interval '1 month - 1 day')::date
         );
+        parent_archive := to_regclass(
+            format('archive.%I', replace(ops.relation_name(parent.name), '.', '__'))
+        );
         execute format(
             case parent.confdeltype when 'c' then 'delete from %1$s as s' else 'update %1$s as s set %2$I = null' end
-            || ' where s.%2$I is not null and not exists (select from %3$s as p where p.%4$I = s.%2$I)',
-            staged, parent.child_column, parent.name, parent.parent_column
+            || ' where s.%2$I is not null and not exists (select from %3$s as p where p.%4$I = s.%2$I)'
+            || case
+                when parent_archive is not null
+                    then ' and not exists (select from %5$s as p where p.%4$I = s.%2$I)'
+                else ''
+            end,
+            staged, parent.child_column, parent.name, parent.parent_column, parent_archive
         );
+        if parent_archive is not null then
+            execute format(
+                'select exists (select from %s as s inner join %s as p on s.%I = p.%I)',
+                staged, parent_archive, parent.child_column, parent.parent_column
+            ) into has_archived_parents;
+            if has_archived_parents then
+                parent_table := archive;
+            end if;
+        end if;
     end loop;
 
-    -- They join what has come meanwhile, in a partition that has no triggers as long as it is detached.
-    parent_table := monthly;
+    -- They join what has come meanwhile, in a partition that has no triggers as long as it is detached. Beside
+    -- parents that are archived they are archived themselves: their keys allow nothing else.
     if (select c.relkind <> 'p' from pg_class as c where c.oid = monthly) then
-        parent_table := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
+        parent_table := archive;
     end if;
     perform ops.create_month_partitions(parent_table, first_day, first_day);
     part := to_regclass(format(
