@@ -119,12 +119,15 @@ shared_tasks as (
         on
             single_agents.group_number = single_tasks.group_number
             and judged.task_id = single_tasks.task_id
+    -- By its key, as the planner looks up one column of four only.
     left join used
         on
-            single_agents.run_month = used.run_month
-            and single_agents.pattern_id = used.pattern_id
-            and single_agents.agent_domain_key = used.agent_domain_key
-            and judged.task_id = used.task_id
+            {{ surrogate_key([
+                "single_agents.run_month - date '2000-01-01'",
+                "single_agents.pattern_id",
+                "single_agents.agent_domain_key",
+                "judged.task_id",
+            ]) }} = used.patterns_monthly_key
     window by_task as (partition by single_tasks.task_number)
 ),
 
@@ -204,8 +207,8 @@ cells as (
     from shares_{{ rounds }}
 ),
 
--- In a stratum of one agent and task these are Mantel and Haenszel's weights.
-comparisons as (
+-- In a stratum of one agent and task these are Mantel and Haenszel's weights. Once, not once per pattern.
+comparisons as materialized (
     select
         run_month,
         pattern_id,

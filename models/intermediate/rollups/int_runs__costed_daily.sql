@@ -16,18 +16,6 @@ decisions as (
     select * from {{ ref("int_decisions__recorded") }}
 ),
 
-approvals as (
-    select
-        runs.source_system,
-        runs.run_id,
-        count(*) as approved_decisions
-    from runs
-    inner join decisions
-        on runs.run_id = decisions.run_id and runs.source_system = decisions.source_system
-    where decisions.outcome = 1
-    group by runs.source_system, runs.run_id
-),
-
 counted as (
     select
         runs.run_date,
@@ -53,8 +41,15 @@ counted as (
         sum(runs.cost_usd) as cost_usd,
         sum(runs.cost_usd * runs.cost_usd) as squared_cost
     from runs
-    left join approvals
-        on runs.source_system = approvals.source_system and runs.run_id = approvals.run_id
+    -- By index, run by run: of all decisions these are few.
+    left join lateral (
+        select count(*) as approved_decisions
+        from decisions
+        where
+            decisions.run_id = runs.run_id
+            and decisions.source_system = runs.source_system
+            and decisions.outcome = 1
+    ) as approvals on true
     group by
         runs.run_date,
         runs.source_system,
