@@ -16,54 +16,55 @@
     ],
 ) }}
 
+-- One key for both columns: taken for independent, they would let the planner expect hardly any row.
 with prices as (
-    select * from {{ ref("int_prices__tiered") }}
+    select
+        *,
+        provider || ' ' || model as model_key
+    from {{ ref("int_prices__tiered") }}
 ),
 
 editions as (
-    select * from {{ ref("int_prices__editions") }}
+    select
+        *,
+        provider || ' ' || model as model_key
+    from {{ ref("int_prices__editions") }}
 ),
 
 -- Each bound of any component's price, in any edition, is one of them all: what was counted between two
 -- of them can be priced by every edition.
 date_bounds as (
     select
-        provider,
-        model,
+        model_key,
         date '-infinity' as valid_from
     from prices
     union
     select
-        provider,
-        model,
+        model_key,
         unnest(array[valid_from, valid_to]) as valid_from
     from prices
 ),
 
 time_bounds as (
     select
-        provider,
-        model,
+        model_key,
         time '00:00' as time_from_utc
     from prices
     union
     select
-        provider,
-        model,
+        model_key,
         unnest(array[time_from_utc, time_to_utc]) as time_from_utc
     from prices
 ),
 
 size_bounds as (
     select
-        provider,
-        model,
+        model_key,
         0 as input_tokens_from
     from prices
     union
     select
-        provider,
-        model,
+        model_key,
         unnest(array[input_tokens_from, input_tokens_to]) as input_tokens_from
     from prices
 ),
@@ -71,14 +72,14 @@ size_bounds as (
 dates as (
     select
         *,
-        lead(valid_from) over (partition by provider, model order by valid_from) as valid_to
+        lead(valid_from) over (partition by model_key order by valid_from) as valid_to
     from date_bounds
 ),
 
 times as (
     select
         *,
-        lead(time_from_utc) over (partition by provider, model order by time_from_utc)
+        lead(time_from_utc) over (partition by model_key order by time_from_utc)
             as time_to_utc
     from time_bounds
 ),
@@ -86,7 +87,7 @@ times as (
 sizes as (
     select
         *,
-        lead(input_tokens_from) over (partition by provider, model order by input_tokens_from)
+        lead(input_tokens_from) over (partition by model_key order by input_tokens_from)
             as input_tokens_to
     from size_bounds
 ),
@@ -94,18 +95,16 @@ sizes as (
 -- Book and own prices have editions of their own; the newest of each counts.
 lists as (
     select
-        editions.provider,
-        editions.model,
+        editions.model_key,
         editions.known_from,
         prices.price_list,
         max(prices.known_from) as list_known_from
     from editions
     inner join prices
         on
-            editions.provider = prices.provider
-            and editions.model = prices.model
+            editions.model_key = prices.model_key
             and editions.known_from >= prices.known_from
-    group by editions.provider, editions.model, editions.known_from, prices.price_list
+    group by editions.model_key, editions.known_from, prices.price_list
 ),
 
 known_prices as (
@@ -115,8 +114,7 @@ known_prices as (
     from lists
     inner join prices
         on
-            lists.provider = prices.provider
-            and lists.model = prices.model
+            lists.model_key = prices.model_key
             and lists.price_list = prices.price_list
             and lists.list_known_from = prices.known_from
 ),
@@ -152,13 +150,12 @@ combined as (
         {%- endfor %}
         count(known_prices.provider) > 0 as has_prices
     from editions
-    inner join dates on editions.provider = dates.provider and editions.model = dates.model
-    inner join times on editions.provider = times.provider and editions.model = times.model
-    inner join sizes on editions.provider = sizes.provider and editions.model = sizes.model
+    inner join dates on editions.model_key = dates.model_key
+    inner join times on editions.model_key = times.model_key
+    inner join sizes on editions.model_key = sizes.model_key
     left join known_prices
         on
-            editions.provider = known_prices.provider
-            and editions.model = known_prices.model
+            editions.model_key = known_prices.model_key
             and editions.known_from = known_prices.edition
             and dates.valid_from >= known_prices.valid_from
             and dates.valid_from < known_prices.valid_to

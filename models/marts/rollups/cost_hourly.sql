@@ -13,6 +13,8 @@
 {{ dirtied_by_calls(ref("int_runs__daily_activity")) }}
 {{ dirtied_by([ref("agent_runs")], days_of_run_activity(ref("int_runs__daily_activity"))) }}
 {{ dirtied_by([ref("cost_daily")], days_of_window(this, ref("cost_daily"), window_days)) }}
+{{ dirtied_by([ref("int_prices__combined")], days_of_prices(ref("int_models__matched"))) }}
+{{ dirtied_by([ref("int_prices__editions")], "select null::date where false") }}
 
 with runs as not materialized (
     select * from {{ ref("agent_runs") }}

@@ -10,6 +10,8 @@
 {{ dirtied_by(
     ["agentic.conversation_history", "chat.chat_messages_v2"], "select null::date where false"
 ) }}
+{{ dirtied_by([ref("int_prices__combined")], days_of_prices(ref("int_models__matched"))) }}
+{{ dirtied_by([ref("int_prices__editions")], "select null::date where false") }}
 
 with spans as (
     select * from {{ ref("stg_observability__spans") }}
