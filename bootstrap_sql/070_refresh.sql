@@ -559,10 +559,20 @@ begin
         raise exception 'thaw_period: % of % is not frozen', thawed_period, target_name
             using errcode = 'object_not_in_prerequisite_state';
     end if;
-    delete from ops.late_rows as l
-    where l.target = target_name and l.period = thawed_period;
+    with counted as (
+        delete from ops.late_rows as l
+        where l.target = target_name and l.period = thawed_period
+        returning l.table_name, l.day
+    )
+
     insert into ops.changes (table_name, keys)
-    values ('thawed ' || target_name, jsonb_build_object('day', thawed_period));
+    select 'thawed ' || target_name, jsonb_build_object('day', d.day)
+    from (
+        select thawed_period as day
+        union
+        select c.day from counted as c
+        where c.table_name = target_name
+    ) as d;
 end
 $function$;
 
@@ -719,15 +729,17 @@ begin
         if last_refresh.relation is distinct from refreshed::oid then
             rows_inserted := ops.restore_frozen_periods(refreshed);
         end if;
-        -- What has moved since from a frozen day to an open one stands where it was frozen.
-        execute format(
-            'insert into %1$s select * from (%2$s) as m where %3$s and %4$s',
-            refreshed, regexp_replace(model_sql, marker, 'true', 'g'), in_target,
-            case
-                when frozen = '{}' then 'true'
-                else format('not exists (select from %1$s as t where t.%2$s = m.%2$s)', refreshed, column_names[1])
-            end
-        );
+        model_sql := regexp_replace(model_sql, marker, 'true', 'g');
+        execute case
+            when frozen = '{}' then format('insert into %s %s', refreshed, model_sql)
+            else format(
+                'with computed as materialized (select * from (%s) as m where %s), '
+                'left_out as (%s) insert into %s select c.* from computed as c '
+                'where not exists (select from %4$s as t where t.%5$s = c.%5$s)',
+                model_sql, in_target, ops.note_moved_rows(refreshed, grain_column, column_names[1], 'computed'),
+                refreshed, column_names[1]
+            )
+        end;
         get diagnostics found_rows = row_count;
         rows_inserted := rows_inserted + found_rows;
         insert into ops.changes (table_name, keys) values (target_name, null);
@@ -773,6 +785,9 @@ begin
             'where not exists (select from %1$s as t where t.%2$s = r.%2$s)', refreshed, column_names[1]
         );
         get diagnostics rows_inserted = row_count;
+        if frozen <> '{}' then
+            execute ops.note_moved_rows(refreshed, grain_column, column_names[1], 'pg_temp.refreshed_rows');
+        end if;
     else
         refreshed_what := 'nothing';
     end if;

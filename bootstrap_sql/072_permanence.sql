@@ -607,6 +607,26 @@ comment on column ops.departed_audit_links.day is 'UTC day of the entry.';
 grant select on ops.departed_audit_links to agentbooks_refresher, agentbooks_retention, service_role;
 
 
+create function ops.note_moved_rows(refreshed regclass, grain_column text, key_column text, computed text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return format(
+    'insert into ops.late_rows (table_name, row, day, target, period) '
+    'select distinct %1$L, jsonb_build_object(''day'', m.day), m.day, %1$L, m.frozen_day from ('
+    'select coalesce(c.%2$I, ''0001-01-01'') as day, coalesce(t.%2$I, ''0001-01-01'') as frozen_day '
+    'from %3$s as c inner join %4$s as t on c.%5$s = t.%5$s where c.%2$I is distinct from t.%2$I) as m '
+    'inner join ops.refreshed_periods as p on p.target = %1$L and p.period = m.frozen_day and p.state = ''frozen'' '
+    'on conflict do nothing',
+    ops.relation_name(refreshed), grain_column, computed, refreshed, key_column
+);
+
+comment on function ops.note_moved_rows(regclass, text, text, text) is
+'Statement that lists rows which have moved from a frozen day to an open one: they stand where they were frozen, '
+'and the open day is computed again once that is. Run by ops.refresh.';
+
+
 -- The gate
 
 create function ops.holds_on(held regclass, rows_sql text) returns table (hold_id bigint, held_rows bigint)
@@ -883,12 +903,20 @@ begin
         delete from ops.late_rows as l
         using thawed as t
         where l.target = t.target and l.period = t.period
+        returning l.target, l.table_name, l.day
     ),
 
     marked as (
         insert into ops.changes (table_name, keys)
-        select 'thawed ' || t.target, jsonb_build_object('day', t.period)
-        from thawed as t
+        select 'thawed ' || d.target, jsonb_build_object('day', d.day)
+        from (
+            select t.target, t.period as day
+            from thawed as t
+            union
+            select c.target, c.day
+            from counted as c
+            where c.table_name = c.target
+        ) as d
     )
 
     select count(*) into thawed_days from thawed;
@@ -1124,6 +1152,7 @@ revoke all on function ops.readers(text) from public;
 revoke all on function ops.freeze_periods(regclass, date[]) from public;
 revoke all on function ops.freeze_month(regclass, date) from public;
 revoke all on function ops.freeze_what_has_left(regclass, text, text[], text, text) from public;
+revoke all on function ops.note_moved_rows(regclass, text, text, text) from public;
 revoke all on function ops.note_late_rows(text, text[], text, date[]) from public;
 revoke all on function ops.holds_on(regclass, text) from public;
 revoke all on function ops.departure_refusals(regclass, date) from public;
@@ -1143,6 +1172,7 @@ grant execute on function ops.freeze_periods(regclass, date[]) to agentbooks_ref
 grant execute on function ops.freeze_month(regclass, date) to agentbooks_refresher;
 grant execute on function ops.freeze_what_has_left(regclass, text, text[], text, text)
 to agentbooks_refresher;
+grant execute on function ops.note_moved_rows(regclass, text, text, text) to agentbooks_refresher;
 grant execute on function ops.note_late_rows(text, text[], text, date[]) to agentbooks_refresher;
 grant execute on function ops.holds_on(regclass, text) to agentbooks_retention;
 grant execute on function ops.departure_refusals(regclass, date)

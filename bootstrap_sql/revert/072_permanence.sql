@@ -5,6 +5,7 @@ drop function ops.thaw_month(regclass, date);
 drop function ops.remove_month(regclass, date);
 drop function ops.departure_refusals(regclass, date);
 drop function ops.holds_on(regclass, text);
+drop function ops.note_moved_rows(regclass, text, text, text);
 drop function ops.note_late_rows(text, text[], text, date[]);
 drop function ops.freeze_what_has_left(regclass, text, text[], text, text);
 drop function ops.freeze_month(regclass, date);

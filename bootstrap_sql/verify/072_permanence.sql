@@ -11,6 +11,7 @@ select
     'ops.freeze_periods(regclass, date[])'::regprocedure,
     'ops.freeze_month(regclass, date)'::regprocedure,
     'ops.freeze_what_has_left(regclass, text, text[], text, text)'::regprocedure,
+    'ops.note_moved_rows(regclass, text, text, text)'::regprocedure,
     'ops.note_late_rows(text, text[], text, date[])'::regprocedure,
     'ops.holds_on(regclass, text)'::regprocedure,
     'ops.departure_refusals(regclass, date)'::regprocedure,
