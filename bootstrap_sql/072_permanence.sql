@@ -617,14 +617,15 @@ return format(
     'select distinct %1$L, jsonb_build_object(''day'', m.day), m.day, %1$L, m.frozen_day from ('
     'select coalesce(c.%2$I, ''0001-01-01'') as day, coalesce(t.%2$I, ''0001-01-01'') as frozen_day '
     'from %3$s as c inner join %4$s as t on c.%5$s = t.%5$s where c.%2$I is distinct from t.%2$I) as m '
-    'inner join ops.refreshed_periods as p on p.target = %1$L and p.period = m.frozen_day and p.state = ''frozen'' '
+    'inner join ops.refreshed_periods as p '
+    'on p.target = %1$L and p.period = m.frozen_day and p.state = ''frozen'' '
     'on conflict do nothing',
     ops.relation_name(refreshed), grain_column, computed, refreshed, key_column
 );
 
 comment on function ops.note_moved_rows(regclass, text, text, text) is
-'Statement that lists rows which have moved from a frozen day to an open one: they stand where they were frozen, '
-'and the open day is computed again once that is. Run by ops.refresh.';
+'Statement that lists rows which have moved from a frozen day to an open one: they stand where they were '
+'frozen, and the open day is computed again once that is. Run by ops.refresh.';
 
 
 -- The gate
