@@ -373,7 +373,15 @@ WRITE = (
         coalesce(sum(c.successes), 0)::int as successes,
         coalesce(sum(c.failures), 0)::int as failures,
         round(sum(c.duration_ms) / nullif(sum(c.timed), 0), 6) as avg_duration_ms,
-        min(c.first_at) as first_at, max(c.last_at) as last_at
+        min(c.first_at) as first_at, max(c.last_at) as last_at,
+        array(
+            select distinct example
+            from ops.learned_counts as e
+            cross join unnest(e.example_trace_ids) as example
+            where e.learned_id = touched.learned_id
+            order by example
+            limit 10
+        ) as example_trace_ids
     from (
         select learned_id from stale union select learned_id from month_counts
     ) as touched
@@ -400,15 +408,7 @@ WRITE = (
         select
             *,
             round(successes::numeric / nullif(successes + failures, 0), 4) as success_rate,
-            least(round(avg_duration_ms), 2147483647)::int as ms,
-            array(
-                select distinct example
-                from ops.learned_counts as c
-                cross join unnest(c.example_trace_ids) as example
-                where c.learned_id = totals.learned_id
-                order by example
-                limit 10
-            ) as example_trace_ids
+            least(round(avg_duration_ms), 2147483647)::int as ms
         from totals
         where occurrences > 0
     ) as t
@@ -433,15 +433,7 @@ WRITE = (
                 cross join unnest(c.agents) as agent
                 where c.learned_id = totals.learned_id
                 order by agent
-            ) as agents,
-            array(
-                select distinct example
-                from ops.learned_counts as c
-                cross join unnest(c.example_trace_ids) as example
-                where c.learned_id = totals.learned_id
-                order by example
-                limit 10
-            ) as example_trace_ids
+            ) as agents
         from totals
         where occurrences > 0
     ) as t

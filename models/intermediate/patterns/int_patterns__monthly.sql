@@ -10,59 +10,26 @@
 
 {{ dirtied_by([ref("int_patterns__daily")], months_of_days()) }}
 
-with daily as not materialized (
-    select * from {{ ref("int_patterns__daily") }}
-),
-
-months as (
-    select
-        month_start::date as run_month,
-        (month_start + interval '1 month')::date as next_month
-    from (
-        select
-            min(run_date) as first_date,
-            max(run_date) as last_date
-        from daily
-    ) as history
-    cross join
-        generate_series(date_trunc('month', first_date::timestamp), last_date, '1 month') as month_start
-    where {{ in_dirty_days("month_start::date") }}
-),
-
-days as (
-    select
-        *,
-        date_trunc('month', run_date::timestamp)::date as run_month
-    from daily
-    where
-        run_date >= (select min(run_month) from months)
-        and run_date < (select max(next_month) from months)
-),
+with {{ days_of_dirty_months(ref("int_patterns__daily"), "run_date", "run_month") }},
 
 monthly as (
     select
-        days.run_month,
-        days.pattern_id,
-        days.agent_domain_key,
-        days.domain,
-        coalesce(days.task_id, '') as task_id,
-        sum(days.uses)::bigint as uses,
-        sum(days.judged_uses)::bigint as judged_uses,
-        sum(days.successes)::bigint as successes,
-        sum(days.runs)::bigint as runs,
-        sum(days.run_successes)::bigint as run_successes,
-        sum(days.priced_runs)::bigint as priced_runs,
-        sum(days.cost_usd) as cost_usd,
-        sum(days.timed_runs)::bigint as timed_runs,
-        sum(days.duration_ms) as duration_ms
+        run_month,
+        pattern_id,
+        agent_domain_key,
+        domain,
+        coalesce(task_id, '') as task_id,
+        sum(uses)::bigint as uses,
+        sum(judged_uses)::bigint as judged_uses,
+        sum(successes)::bigint as successes,
+        sum(runs)::bigint as runs,
+        sum(run_successes)::bigint as run_successes,
+        sum(priced_runs)::bigint as priced_runs,
+        sum(cost_usd) as cost_usd,
+        sum(timed_runs)::bigint as timed_runs,
+        sum(duration_ms) as duration_ms
     from days
-    inner join months on days.run_month = months.run_month
-    group by
-        days.run_month,
-        days.pattern_id,
-        days.agent_domain_key,
-        days.domain,
-        coalesce(days.task_id, '')
+    group by run_month, pattern_id, agent_domain_key, domain, coalesce(task_id, '')
 )
 
 select

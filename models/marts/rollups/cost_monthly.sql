@@ -7,74 +7,45 @@
 
 {{ dirtied_by([ref("cost_daily")], months_of_days()) }}
 
-with cost_daily as not materialized (
-    select * from {{ ref("cost_daily") }}
-),
-
-months as (
-    select
-        month_start::date as usage_month,
-        (month_start + interval '1 month')::date as next_month
-    from (
-        select
-            min(usage_date) as first_date,
-            max(usage_date) as last_date
-        from cost_daily
-    ) as history
-    cross join
-        generate_series(date_trunc('month', first_date::timestamp), last_date, '1 month') as month_start
-    where {{ in_dirty_days("month_start::date") }}
-),
-
--- So that the days of a month are found by index: by the month of each day all would be read.
-days as (
-    select
-        *,
-        date_trunc('month', usage_date::timestamp)::date as usage_month
-    from cost_daily
-    where
-        usage_date >= (select min(usage_month) from months)
-        and usage_date < (select max(next_month) from months)
-),
+with {{ days_of_dirty_months(ref("cost_daily"), "usage_date", "usage_month") }},
 
 monthly as (
     select
-        days.usage_month,
-        days.source_system,
-        days.tenant_key,
-        days.workflow,
-        days.domain,
-        days.agent_key,
-        days.user_key,
-        days.provider,
-        days.model,
-        days.model_recorded,
-        days.payer,
-        sum(days.llm_calls)::bigint as llm_calls,
-        sum(days.input_tokens)::bigint as input_tokens,
-        sum(days.cached_input_tokens)::bigint as cached_input_tokens,
-        sum(days.output_tokens)::bigint as output_tokens,
-        sum(days.unsplit_tokens)::bigint as unsplit_tokens,
-        sum(days.reported_cost_usd) as reported_cost_usd,
-        sum(days.computed_cost_usd) as computed_cost_usd,
-        sum(days.cost_usd) as cost_usd,
-        sum(days.calls_reported)::bigint as calls_reported,
-        sum(days.calls_computed)::bigint as calls_computed,
-        sum(days.calls_unpriced)::bigint as calls_unpriced
+        usage_month,
+        source_system,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        user_key,
+        provider,
+        model,
+        model_recorded,
+        payer,
+        sum(llm_calls)::bigint as llm_calls,
+        sum(input_tokens)::bigint as input_tokens,
+        sum(cached_input_tokens)::bigint as cached_input_tokens,
+        sum(output_tokens)::bigint as output_tokens,
+        sum(unsplit_tokens)::bigint as unsplit_tokens,
+        sum(reported_cost_usd) as reported_cost_usd,
+        sum(computed_cost_usd) as computed_cost_usd,
+        sum(cost_usd) as cost_usd,
+        sum(calls_reported)::bigint as calls_reported,
+        sum(calls_computed)::bigint as calls_computed,
+        sum(calls_unpriced)::bigint as calls_unpriced
     from days
-    inner join months on days.usage_month = months.usage_month
     group by
-        days.usage_month,
-        days.source_system,
-        days.tenant_key,
-        days.workflow,
-        days.domain,
-        days.agent_key,
-        days.user_key,
-        days.provider,
-        days.model,
-        days.model_recorded,
-        days.payer
+        usage_month,
+        source_system,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        user_key,
+        provider,
+        model,
+        model_recorded,
+        payer
 )
 
 select

@@ -7,66 +7,37 @@
 
 {{ dirtied_by([ref("int_runs__costed_daily")], months_of_days()) }}
 
-with daily as not materialized (
-    select * from {{ ref("int_runs__costed_daily") }}
-),
-
-workflow_values as (
+with workflow_values as (
     select * from {{ ref("workflow_values") }}
 ),
 
-months as (
-    select
-        month_start::date as run_month,
-        (month_start + interval '1 month')::date as next_month
-    from (
-        select
-            min(run_date) as first_date,
-            max(run_date) as last_date
-        from daily
-    ) as history
-    cross join
-        generate_series(date_trunc('month', first_date::timestamp), last_date, '1 month') as month_start
-    where {{ in_dirty_days("month_start::date") }}
-),
-
--- So that the days of a month are found by index: by the month of each day all would be read.
-days as (
-    select
-        *,
-        date_trunc('month', run_date::timestamp)::date as run_month
-    from daily
-    where
-        run_date >= (select min(run_month) from months)
-        and run_date < (select max(next_month) from months)
-),
+{{ days_of_dirty_months(ref("int_runs__costed_daily"), "run_date", "run_month") }},
 
 monthly as (
     select
-        days.run_month,
-        days.source_system,
-        days.tenant_key,
-        days.workflow,
-        days.domain,
-        days.agent_key,
-        days.agent_name,
-        sum(days.runs)::bigint as runs,
-        sum(days.failed_runs)::bigint as failed_runs,
-        sum(days.priced_runs)::bigint as priced_runs,
-        sum(days.priced_successes)::bigint as priced_successes,
-        sum(days.priced_approvals)::bigint as priced_approvals,
-        sum(days.priced_conversations)::bigint as priced_conversations,
-        sum(days.cost_usd) as cost_usd
+        run_month,
+        source_system,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        agent_name,
+        sum(runs)::bigint as runs,
+        sum(failed_runs)::bigint as failed_runs,
+        sum(priced_runs)::bigint as priced_runs,
+        sum(priced_successes)::bigint as priced_successes,
+        sum(priced_approvals)::bigint as priced_approvals,
+        sum(priced_conversations)::bigint as priced_conversations,
+        sum(cost_usd) as cost_usd
     from days
-    inner join months on days.run_month = months.run_month
     group by
-        days.run_month,
-        days.source_system,
-        days.tenant_key,
-        days.workflow,
-        days.domain,
-        days.agent_key,
-        days.agent_name
+        run_month,
+        source_system,
+        tenant_key,
+        workflow,
+        domain,
+        agent_key,
+        agent_name
 ),
 
 valued as (
