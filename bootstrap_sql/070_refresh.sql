@@ -632,6 +632,7 @@ create function ops.refresh(
 returns table (refreshed_what text, rows_deleted bigint, rows_inserted bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $function$
 declare
     target_name constant text := ops.relation_name(refreshed);
@@ -647,6 +648,7 @@ declare
     late text[] := '{}';
     found_rows bigint;
     frozen date[] := '{}';
+    can_move boolean := false;
     in_target text;
 begin
     -- No row leaves or comes back meanwhile: what moves rows takes this lock alone.
@@ -688,6 +690,11 @@ begin
         select coalesce(array_agg(p.period), '{}') into frozen
         from ops.refreshed_periods as p
         where p.target = target_name and p.state = 'frozen';
+        -- A row whose key says its day stays there; of others the key is unique over all days.
+        can_move := frozen <> '{}' and exists (
+            select from pg_index as i
+            where i.indrelid = refreshed and i.indisunique and i.indnkeyatts = 1 and i.indkey[0] = 1
+        );
     end if;
 
     if grain = 'all' then
@@ -762,7 +769,7 @@ begin
 
         -- Only rows that differ are written: readers of the table, its indexes and the models on it
         -- are left in peace by what comes out the same.
-        execute 'drop table if exists pg_temp.refreshed_rows, pg_temp.gone_rows';
+        execute 'drop table if exists pg_temp.refreshed_rows, pg_temp.gone_rows, pg_temp.come_rows';
         execute format(
             'create temp table refreshed_rows on commit drop as select * from (%s) as m where %s',
             model_sql, in_target
@@ -772,20 +779,41 @@ begin
             'select * from %s where %s except all select * from refreshed_rows', refreshed, in_target
         );
         execute format(
-            'with came as materialized ('
-            'select * from refreshed_rows except all select * from %1$s where %2$s), '
-            'deleted as (delete from %1$s as t using gone_rows as g where t.%3$s = g.%3$s), '
-            'published as (insert into ops.changes (table_name, keys) select %4$L, to_jsonb(k) '
-            'from (select %5$s from gone_rows union select %5$s from came) as k) '
-            'select count(*) from gone_rows',
-            refreshed, in_target, column_names[1], target_name, published_keys
-        ) into rows_deleted;
+            'create temp table come_rows on commit drop as '
+            'select * from refreshed_rows except all select * from %s where %s', refreshed, in_target
+        );
         execute format(
-            'insert into %1$s select r.* from refreshed_rows as r '
-            'where not exists (select from %1$s as t where t.%2$s = r.%2$s)', refreshed, column_names[1]
+            'insert into ops.changes (table_name, keys) select %1$L, to_jsonb(k) '
+            'from (select %2$s from gone_rows union select %2$s from come_rows) as k',
+            target_name, published_keys
+        );
+        execute format(
+            'delete from %1$s where %2$s and %3$s in (select g.%3$s from gone_rows as g)',
+            refreshed, in_target, column_names[1]
+        );
+        get diagnostics rows_deleted = row_count;
+        execute format(
+            case
+                when can_move then 'insert into %1$s select c.* from come_rows as c '
+                    'where not exists (select from %1$s as t where t.%2$s = c.%2$s)'
+                else 'insert into %1$s select * from come_rows'
+            end,
+            refreshed, column_names[1]
         );
         get diagnostics rows_inserted = row_count;
-        if frozen <> '{}' then
+        -- Of a month that has begun the planner knows nothing, and would expect one row of it in the models
+        -- that are next; a day among many is not worth it.
+        if grain = 'period' and rows_inserted * 10 > (select c.reltuples from pg_class as c where c.oid = refreshed)
+            and exists (
+                select from unnest(dirty::date[]) as d (period)
+                where not exists (
+                    select from ops.refreshed_periods as p where p.target = target_name and p.period = d.period
+                )
+            )
+        then
+            execute format('analyze %s', refreshed);
+        end if;
+        if can_move then
             execute ops.note_moved_rows(refreshed, grain_column, column_names[1], 'pg_temp.refreshed_rows');
         end if;
     else

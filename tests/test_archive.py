@@ -41,8 +41,8 @@ def _world(server: TestServer) -> Iterator[psycopg.Connection]:
             insert(connection, table, row)
         connection.execute("select from ops.maintain_partitions()")
         connection.execute(
-            "insert into ops.refreshes (target, relation, grain, inputs, model_hash, seen)"
-            " select 'ops.as_of', 'ops.as_of'::regclass, 'all', array_agg(table_name), '',"
+            "insert into ops.refreshes (target, relation, grain, inputs, dirty_sql, model_hash, seen)"
+            " select 'ops.as_of', 'ops.as_of'::regclass, 'all', array_agg(table_name), '', '',"
             " pg_current_snapshot() from ops.captured_tables"
         )
         connection.execute("select ops.collect_changes()")
@@ -318,7 +318,8 @@ def test_a_new_column_reaches_the_archive(raw: psycopg.Connection) -> None:
     assert archive_rows(raw, "observability.traces") == 1
     assert value(raw, "select region from history.observability__spans") == "eu"
     assert value(raw, "select region from history.observability__traces") == "eu"
-    raw.execute("alter table observability.spans alter column region type int using 1")
+    raw.execute("alter table observability.spans add column zone text")
+    raw.execute("alter table archive.observability__spans add column zone int")
     refused(raw, "select ops.sync_archives()", "42804")
 
 

@@ -6,6 +6,7 @@ select
     'ops.mark_departed_rows()'::regprocedure,
     'ops.capture_changes(regclass, text)'::regprocedure,
     'ops.is_lifecycle()'::regprocedure,
+    'ops.lifecycle_transactions'::regclass,
     'ops.idx_changes_change_id'::regclass,
     1 / (not has_function_privilege('agentbooks_retention', 'ops.set_lifecycle(boolean)', 'execute'))::int,
     1 / has_table_privilege('agentbooks_refresher', 'ops.changes', 'select, insert')::int;

@@ -5,6 +5,15 @@ select
     'ops.sync_archives()'::regprocedure,
     'ops.create_archive(regclass)'::regprocedure,
     1 / (ops.archive_of('observability.spans') = 'archive.observability__spans'::regclass)::int,
+    1 / ((select count(*) from ops.archives) = 25)::int,
+    1 / (not exists (
+        select from pg_class as c
+        where
+            c.relnamespace::regnamespace::text in ('raaf', 'observability', 'traceability', 'chat', 'agentic')
+            and c.relkind in ('r', 'p')
+            and not c.relispartition
+            and to_regclass(format('history.%I', ops.archive_name(c.oid))) is null
+    ))::int,
     1 / (not has_table_privilege('service_role', 'archive.observability__spans', 'insert'))::int,
     1 / (not exists (
         select from ops.archives as a

@@ -1,6 +1,12 @@
 -- Raises where a function or a right to it is missing, or where everybody has it.
 
 select
+    'ops.move_month(regclass, date, boolean)'::regprocedure,
+    'ops.columns_of(regclass)'::regprocedure,
+    'ops.due_rows(regclass, jsonb)'::regprocedure,
+    'ops.is_due(regclass, jsonb)'::regprocedure,
+    'ops.take_lifecycle_lock()'::regprocedure,
+    'ops.unseen_rows()'::regprocedure,
     1 / has_function_privilege('agentbooks_retention', 'ops.archive_month(regclass, date)', 'execute')::int,
     1 / has_function_privilege('agentbooks_retention', 'ops.unarchive_month(regclass, date)', 'execute')::int,
     1 / has_function_privilege(

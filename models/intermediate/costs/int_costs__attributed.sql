@@ -1,4 +1,4 @@
--- One row per run, UTC day, payer, model, cost basis and price band, with the dimensions of the run.
+-- One row per run, UTC hour, payer, model, cost basis and price band, with the dimensions of the run.
 {%- set bands = [
     "price_known_from", "input_tokens_from", "input_tokens_to", "time_from_utc", "time_to_utc",
 ] %}
@@ -34,6 +34,7 @@ totals as not materialized (
 select
     activities.daily_activity_key as costs_attributed_key,
     activities.activity_date as usage_date,
+    activities.activity_hour as usage_hour,
     runs.source_system,
     runs.tenant_key,
     runs.workflow,
@@ -73,6 +74,7 @@ union all
 select
     'agent ' || agent_runs_key as costs_attributed_key,
     run_date as usage_date,
+    date_trunc('hour', started_at, 'UTC') as usage_hour,
     source_system,
     tenant_key,
     workflow,
@@ -110,6 +112,7 @@ union all
 select
     'counterpart ' || agent_runs_key as costs_attributed_key,
     run_date as usage_date,
+    date_trunc('hour', started_at, 'UTC') as usage_hour,
     source_system,
     tenant_key,
     workflow,

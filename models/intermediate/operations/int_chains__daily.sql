@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="run_date",
-    indexes=[{"columns": ["chains_daily_key"], "unique": true}, {"columns": ["run_date"]}],
+    indexes=[{"columns": ["run_date", "chains_daily_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by([ref("int_handoffs__unioned")], days_of_runs(ref("agent_runs"))) }}

@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="routed_date",
-    indexes=[{"columns": ["binned_daily_key"], "unique": true}, {"columns": ["routed_date"]}],
+    indexes=[{"columns": ["routed_date", "binned_daily_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by(

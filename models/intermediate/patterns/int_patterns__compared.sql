@@ -4,8 +4,7 @@
     period="run_month",
     publishes="pattern_id as key",
     indexes=[
-        {"columns": ["patterns_compared_key"], "unique": true},
-        {"columns": ["run_month"]},
+        {"columns": ["run_month", "patterns_compared_key"], "unique": true},
         {"columns": ["pattern_id"]},
     ],
 ) }}

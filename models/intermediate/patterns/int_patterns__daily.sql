@@ -2,10 +2,7 @@
 {{ config(
     materialized="incremental",
     period="run_date",
-    indexes=[
-        {"columns": ["patterns_daily_key"], "unique": true},
-        {"columns": ["run_date"]},
-    ],
+    indexes=[{"columns": ["run_date", "patterns_daily_key"], "unique": true}],
 ) }}
 
 with pattern_uses as (

@@ -142,9 +142,17 @@ select
     all_errors.occurred_at,
     (all_errors.occurred_at at time zone 'UTC')::date as occurred_date,
     all_errors.tenant_key,
-    runs.agent_key,
-    runs.agent_name,
-    runs.is_success as is_run_success
+    run.agent_key,
+    run.agent_name,
+    run.is_success as is_run_success
 from all_errors
-left join runs
-    on all_errors.run_id = runs.run_id and all_errors.source_system = runs.source_system
+-- One by one: failures are few among all runs, which the planner cannot know.
+left join lateral (
+    select
+        runs.agent_key,
+        runs.agent_name,
+        runs.is_success
+    from runs
+    where runs.run_id = all_errors.run_id and runs.source_system = all_errors.source_system
+    offset 0 -- noqa: AM09
+) as run on true

@@ -1,4 +1,4 @@
--- One row per run, UTC day, payer, model, cost basis, difference and price band: what the run used.
+-- One row per run, UTC hour of calls or day, payer, model, cost basis, difference and price band.
 {%- set bands = [
     "cost_basis", "difference", "price_known_from", "input_tokens_from", "input_tokens_to", "time_from_utc",
     "time_to_utc",
@@ -11,15 +11,14 @@
     "input_cost_usd", "cached_input_cost_usd", "cache_write_cost_usd", "output_cost_usd", "reasoning_cost_usd",
     "request_cost_usd", "computed_cost_usd", "cost_usd",
 ] %}
-{%- set of_calls = ["payer", "model_recorded", "provider", "model"] + bands + ["llm_calls"] + sums + costs
-    + ["calls_reported", "calls_computed", "calls_unpriced"] %}
+{%- set of_calls = ["activity_hour", "payer", "model_recorded", "provider", "model"] + bands + ["llm_calls"]
+    + sums + costs + ["calls_reported", "calls_computed", "calls_unpriced"] %}
 {{ config(
     materialized="incremental",
     period="activity_date",
     publishes="source_system, run_id, activity_date as day",
     indexes=[
-        {"columns": ["daily_activity_key"], "unique": true},
-        {"columns": ["activity_date"]},
+        {"columns": ["activity_date", "daily_activity_key"], "unique": true},
         {"columns": ["run_id", "source_system"]},
     ],
 ) }}
@@ -48,6 +47,7 @@ activities as (
         source_system,
         run_id,
         (called_at at time zone 'UTC')::date as activity_date,
+        date_trunc('hour', called_at, 'UTC') as activity_hour,
         payer,
         model_recorded,
         provider,
@@ -74,6 +74,7 @@ activities as (
         source_system,
         run_id,
         activity_date,
+        activity_hour,
         payer,
         model_recorded,
         provider,
@@ -112,6 +113,7 @@ select
         "source_system",
         "run_id",
         "activity_date - date '2000-01-01'",
+        "extract(epoch from activity_hour)",
         "payer",
         "model_recorded",
         "cost_basis",

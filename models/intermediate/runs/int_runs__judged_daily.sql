@@ -4,8 +4,7 @@
     period="run_date",
     publishes="agent_domain_key as key, run_date as day",
     indexes=[
-        {"columns": ["judged_daily_key"], "unique": true},
-        {"columns": ["run_date"]},
+        {"columns": ["run_date", "judged_daily_key"], "unique": true},
         {"columns": ["agent_domain_key"]},
     ],
 ) }}

@@ -3,7 +3,7 @@
     materialized="incremental",
     period="run_month",
     indexes=[
-        {"columns": ["judged_monthly_key"], "unique": true},
+        {"columns": ["run_month", "judged_monthly_key"], "unique": true},
         {"columns": ["run_month", "agent_domain_key", "task_id"]},
     ],
 ) }}

@@ -4,8 +4,7 @@
     period="decided_date",
     publishes="calibration_key as key",
     indexes=[
-        {"columns": ["confidence_daily_key"], "unique": true},
-        {"columns": ["decided_date"]},
+        {"columns": ["decided_date", "confidence_daily_key"], "unique": true},
         {"columns": ["calibration_key"]},
     ],
 ) }}

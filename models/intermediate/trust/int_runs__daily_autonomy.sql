@@ -4,8 +4,7 @@
     period="activity_date",
     publishes="source_system, run_id, activity_date as day",
     indexes=[
-        {"columns": ["daily_autonomy_key"], "unique": true},
-        {"columns": ["activity_date"]},
+        {"columns": ["activity_date", "daily_autonomy_key"], "unique": true},
         {"columns": ["run_id", "source_system"]},
     ],
 ) }}

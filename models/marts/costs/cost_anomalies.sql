@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["cost_anomalies_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "cost_anomalies_key"], "unique": true}],
 ) }}
 
 {#- How far each step looks back, in days; a day's verdict needs all of them, one after the other. -#}

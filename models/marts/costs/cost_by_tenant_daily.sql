@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["cost_by_tenant_daily_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "cost_by_tenant_daily_key"], "unique": true}],
 ) }}
 
 with costs as (

@@ -3,9 +3,8 @@
     materialized="incremental",
     period="usage_date",
     indexes=[
-        {"columns": ["cost_by_scope_daily_key"], "unique": true},
+        {"columns": ["usage_date", "cost_by_scope_daily_key"], "unique": true},
         {"columns": ["scope_kind", "scope_key", "usage_date"], "unique": true},
-        {"columns": ["usage_date"]},
     ],
 ) }}
 

@@ -2,10 +2,7 @@
 {{ config(
     materialized="incremental",
     period="forecast_date",
-    indexes=[
-        {"columns": ["forecast_scores_daily_key"], "unique": true},
-        {"columns": ["forecast_date"]},
-    ],
+    indexes=[{"columns": ["forecast_date", "forecast_scores_daily_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by(

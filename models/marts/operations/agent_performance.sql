@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["agent_performance_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "agent_performance_key"], "unique": true}],
 ) }}
 
 with runs_daily as (
@@ -35,7 +35,8 @@ daily as (
     group by run_date, source_system, tenant_key, domain, agent_key, agent_name
 ),
 
-durations as (
+-- Once: for the one row that the planner expects of a new day it would do it once per row of it.
+durations as materialized (
     select
         {{ surrogate_key([
             "usage_date - date '2000-01-01'", "source_system", "tenant_key", "domain", "agent_key"

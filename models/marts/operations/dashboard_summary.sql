@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["dashboard_summary_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "dashboard_summary_key"], "unique": true}],
 ) }}
 
 with agents_daily as (

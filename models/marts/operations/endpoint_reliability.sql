@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["endpoint_reliability_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "endpoint_reliability_key"], "unique": true}],
 ) }}
 {%- set grain = ["usage_date", "tenant_key", "service", "endpoint", "method"] %}
 {%- set counts = [

@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["handoffs_daily_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "handoffs_daily_key"], "unique": true}],
 ) }}
 
 with handoffs as (

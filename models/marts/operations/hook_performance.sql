@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["hook_performance_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "hook_performance_key"], "unique": true}],
 ) }}
 {%- set grain = ["usage_date", "tenant_key", "hook_type", "hook_name", "tool_name"] %}
 {%- set counts = [

@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["routing_accuracy_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "routing_accuracy_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by(

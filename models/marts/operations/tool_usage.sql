@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["tool_usage_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "tool_usage_key"], "unique": true}],
 ) }}
 {%- set grain = ["usage_date", "source_system", "tenant_key", "agent_key", "agent_name", "tool_name"] %}
 
@@ -18,7 +18,8 @@ with tool_calls as (
 ),
 
 runs as (
-    select * from {{ ref("agent_runs") }}
+    select * from {{ ref("int_runs__active_daily") }}
+    where {{ in_dirty_days("activity_date") }}
 ),
 
 -- Counted by bucket first, so that no distribution is ever held value by value.
@@ -36,7 +37,10 @@ buckets as (
         count(*) filter (where tool_calls.is_error) as errors
     from tool_calls
     inner join runs
-        on tool_calls.run_id = runs.run_id and tool_calls.source_system = runs.source_system
+        on
+            tool_calls.run_id = runs.run_id
+            and tool_calls.source_system = runs.source_system
+            and coalesce(tool_calls.usage_date, '-infinity') = coalesce(runs.activity_date, '-infinity')
     group by
         tool_calls.usage_date,
         runs.source_system,

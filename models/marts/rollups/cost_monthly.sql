@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_month",
-    indexes=[{"columns": ["cost_monthly_key"], "unique": true}, {"columns": ["usage_month"]}],
+    indexes=[{"columns": ["usage_month", "cost_monthly_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by([ref("cost_daily")], months_of_days()) }}

@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["evaluation_warnings_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "evaluation_warnings_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by(["observability.traces"], days_of_trace_spans()) }}
@@ -26,42 +26,50 @@ measured as (
         spans.trace_id,
         spans.span_type,
         spans.started_at,
-        measures.measure,
-        measures.measured
+        thresholds.warning,
+        thresholds.warns_below,
+        thresholds.warns_above,
+        case thresholds.measure
+            when 'duration_ms' then spans.duration_ms
+            when 'reported_cost_usd' then spans.reported_cost_usd
+            when 'tokens_per_second' then spans.output_tokens * 1000 / nullif(spans.duration_ms, 0)
+            when 'api_calls_remaining' then spans.api_calls_remaining
+            when 'mean_relevance' then spans.mean_relevance
+            when 'results' then spans.results
+            when 'score_improvement' then spans.score_improvement
+            when 'chunk_size' then spans.chunk_size
+            when 'overlap_of_large_chunks'
+                then case when spans.chunk_size >= 512 then spans.chunk_overlap end
+        end as measured
     from spans
-    cross join
-        lateral (
-            values
-            ('duration_ms', spans.duration_ms),
-            ('reported_cost_usd', spans.reported_cost_usd),
-            ('tokens_per_second', spans.output_tokens * 1000 / nullif(spans.duration_ms, 0)),
-            ('api_calls_remaining', spans.api_calls_remaining),
-            ('mean_relevance', spans.mean_relevance),
-            ('results', spans.results),
-            ('score_improvement', spans.score_improvement),
-            ('chunk_size', spans.chunk_size),
-            ('overlap_of_large_chunks', case when spans.chunk_size >= 512 then spans.chunk_overlap end)
-        ) as measures (measure, measured)
-    where measures.measured is not null
+    inner join thresholds on spans.span_type = thresholds.span_type
 ),
 
+-- By trace first, so that a trace is looked up once and not for each of its spans.
 warned as (
     select
-        (measured.started_at at time zone 'UTC')::date as usage_date,
+        (started_at at time zone 'UTC')::date as usage_date,
+        trace_id,
+        span_type,
+        warning,
+        -- A chunk may be too large and without overlap: one warning of its quality.
+        count(distinct span_id) as spans
+    from measured
+    where measured < warns_below or measured > warns_above
+    group by usage_date, trace_id, span_type, warning
+),
+
+warnings as (
+    select
+        warned.usage_date,
         traces.tenant_key,
         traces.workflow,
-        measured.span_type,
-        thresholds.warning,
-        -- A chunk may be too large and without overlap: one warning of its quality.
-        count(distinct measured.span_id) as spans
-    from measured
-    inner join thresholds
-        on
-            measured.span_type = thresholds.span_type
-            and measured.measure = thresholds.measure
-            and (measured.measured < thresholds.warns_below or measured.measured > thresholds.warns_above)
-    inner join traces on measured.trace_id = traces.trace_id
-    group by usage_date, traces.tenant_key, traces.workflow, measured.span_type, thresholds.warning
+        warned.span_type,
+        warned.warning,
+        sum(warned.spans)::bigint as spans
+    from warned
+    inner join traces on warned.trace_id = traces.trace_id
+    group by warned.usage_date, traces.tenant_key, traces.workflow, warned.span_type, warned.warning
 )
 
 select
@@ -74,4 +82,4 @@ select
     span_type,
     warning,
     spans
-from warned
+from warnings

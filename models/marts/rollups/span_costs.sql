@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["span_costs_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "span_costs_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by(["observability.traces"], days_of_trace_spans()) }}

@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="run_month",
-    indexes=[{"columns": ["unit_costs_key"], "unique": true}, {"columns": ["run_month"]}],
+    indexes=[{"columns": ["run_month", "unit_costs_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by([ref("int_runs__costed_daily")], months_of_days()) }}

@@ -3,8 +3,7 @@
     materialized="incremental",
     period="usage_date",
     indexes=[
-        {"columns": ["autonomy_in_practice_key"], "unique": true},
-        {"columns": ["usage_date"]},
+        {"columns": ["usage_date", "autonomy_in_practice_key"], "unique": true},
         {"columns": ["agent_domain_key"]},
     ],
 ) }}

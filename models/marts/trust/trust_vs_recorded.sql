@@ -2,7 +2,7 @@
 {{ config(
     materialized="incremental",
     period="run_date",
-    indexes=[{"columns": ["trust_vs_recorded_key"], "unique": true}, {"columns": ["run_date"]}],
+    indexes=[{"columns": ["run_date", "trust_vs_recorded_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by(

@@ -2,18 +2,18 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["distributions_daily_key"], "unique": true}, {"columns": ["usage_date"]}],
+    indexes=[{"columns": ["usage_date", "distributions_daily_key"], "unique": true}],
 ) }}
 
 {{ dirtied_by_calls(ref("int_runs__daily_activity")) }}
 {{ dirtied_by([ref("agent_runs")], days_of_run_activity(ref("int_runs__daily_activity"))) }}
 
-with runs as (
-    select * from {{ ref("agent_runs") }}
+with active_runs as (
+    select * from {{ ref("int_runs__active_daily") }}
+    where {{ in_dirty_days("activity_date") }}
 ),
 
--- Apart from the runs of calls, which may have started on any day: read as one, all would be read.
-dated_runs as (
+runs as (
     select * from {{ ref("agent_runs") }}
     where {{ in_dirty_days("run_date") }}
 ),
@@ -66,12 +66,12 @@ calls as (
 
 events as (
     select
-        (calls.called_at at time zone 'UTC')::date as usage_date,
-        runs.source_system,
-        runs.tenant_key,
-        runs.workflow,
-        runs.domain,
-        runs.agent_key,
+        active_runs.activity_date as usage_date,
+        active_runs.source_system,
+        active_runs.tenant_key,
+        active_runs.workflow,
+        active_runs.domain,
+        active_runs.agent_key,
         calls.model_recorded,
         calls.tool_name,
         calls.payer,
@@ -80,8 +80,12 @@ events as (
         calls.tokens,
         null::numeric as cost_usd
     from calls
-    inner join runs
-        on calls.run_id = runs.run_id and calls.source_system = runs.source_system
+    inner join active_runs
+        on
+            calls.run_id = active_runs.run_id
+            and calls.source_system = active_runs.source_system
+            and coalesce((calls.called_at at time zone 'UTC')::date, '-infinity')
+            = coalesce(active_runs.activity_date, '-infinity')
     union all
     select
         run_date as usage_date,
@@ -97,7 +101,7 @@ events as (
         duration_ms,
         null as tokens,
         cost_usd
-    from dated_runs
+    from runs
 ),
 
 measurements as (
