@@ -154,5 +154,5 @@ left join lateral (
         runs.is_success
     from runs
     where runs.run_id = all_errors.run_id and runs.source_system = all_errors.source_system
-    offset 0 -- noqa: AM09
+    offset 0 -- noqa: ambiguous.order_by_limit
 ) as run on true
