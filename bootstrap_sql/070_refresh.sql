@@ -801,17 +801,15 @@ begin
             refreshed, column_names[1]
         );
         get diagnostics rows_inserted = row_count;
-        -- Of a month that has begun the planner knows nothing, and would expect one row of it in the models
-        -- that are next; a day among many is not worth it.
-        if grain = 'period' and rows_inserted * 10 > (select c.reltuples from pg_class as c where c.oid = refreshed)
-            and exists (
-                select from unnest(dirty::date[]) as d (period)
-                where not exists (
-                    select from ops.refreshed_periods as p where p.target = target_name and p.period = d.period
-                )
+        -- Of a day that is new the planner knows nothing, and would expect one row of it in the models that are
+        -- next. Of this column a small sample will do (see the materialization).
+        if grain = 'period' and rows_inserted > 0 and exists (
+            select from unnest(dirty::date[]) as d (period)
+            where not exists (
+                select from ops.refreshed_periods as p where p.target = target_name and p.period = d.period
             )
-        then
-            execute format('analyze %s', refreshed);
+        ) then
+            execute format('analyze %s (%I)', refreshed, grain_column);
         end if;
         if can_move then
             execute ops.note_moved_rows(refreshed, grain_column, column_names[1], 'pg_temp.refreshed_rows');

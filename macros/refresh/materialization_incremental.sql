@@ -28,6 +28,9 @@
     {% if is_new %}
         {% do run_query(refreshed_table_ddl(table, model_sql)) %}
         {% do create_indexes(table) %}
+        {% if period %}
+            {% do run_query("alter table " ~ table ~ " alter column " ~ period ~ " set statistics 10") %}
+        {% endif %}
     {% else %}
         {% set is_new = reshape_table(table, model_sql) %}
     {% endif %}

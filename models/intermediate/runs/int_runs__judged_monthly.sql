@@ -2,9 +2,11 @@
 {{ config(
     materialized="incremental",
     period="run_month",
+    publishes="agent_domain_key as key, run_month as day",
     indexes=[
         {"columns": ["run_month", "judged_monthly_key"], "unique": true},
         {"columns": ["run_month", "agent_domain_key", "task_id"]},
+        {"columns": ["agent_domain_key"]},
     ],
 ) }}
 
@@ -15,9 +17,13 @@ with {{ days_of_dirty_months(ref("int_runs__judged_daily"), "run_date", "run_mon
 monthly as (
     select
         run_month,
-        agent_domain_key,
+        agent_key,
         domain,
+        agent_domain_key,
         coalesce(task_id, '') as task_id,
+        max(agent_name) as agent_name,
+        max(agent_version) as agent_version,
+        max(model_recorded) as model_recorded,
         sum(runs)::bigint as runs,
         sum(successes)::bigint as successes,
         sum(priced_runs)::bigint as priced_runs,
@@ -25,7 +31,7 @@ monthly as (
         sum(timed_runs)::bigint as timed_runs,
         sum(duration_ms) as duration_ms
     from days
-    group by run_month, agent_domain_key, domain, coalesce(task_id, '')
+    group by run_month, agent_key, domain, agent_domain_key, coalesce(task_id, '')
 )
 
 select

@@ -8,9 +8,41 @@
     ],
 ) }}
 
-with judged_runs as (
-    select * from {{ ref("int_runs__judged_daily") }}
+with judged_monthly as (
+    select * from {{ ref("int_runs__judged_monthly") }}
     where {{ in_dirty("agent_domain_key") }}
+),
+
+judged_daily as (
+    select * from {{ ref("int_runs__judged_daily") }}
+    where run_date is null and {{ in_dirty("agent_domain_key") }}
+),
+
+-- Months are few; runs of no known day are in none.
+judged_runs as (
+    select
+        agent_key,
+        domain,
+        agent_domain_key,
+        agent_name,
+        agent_version,
+        model_recorded,
+        nullif(task_id, '') as task_id,
+        runs,
+        successes
+    from judged_monthly
+    union all
+    select
+        agent_key,
+        domain,
+        agent_domain_key,
+        agent_name,
+        agent_version,
+        model_recorded,
+        task_id,
+        runs,
+        successes
+    from judged_daily
 ),
 
 trial_counts as (
