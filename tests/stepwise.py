@@ -1,0 +1,84 @@
+"""Runs `agentbooks` in processes that stop where a test wants: before a step, to be killed there.
+
+A step is a round trip to the database, or a file of the archive that is opened, renamed or removed. This
+process imports what they need, and makes one for each test that calls at the socket which it is given.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing.connection import Listener
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import s3fs  # noqa: F401
+
+from orchestration import cli, cold_archive, database, retention  # noqa: F401
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from multiprocessing.connection import Connection
+
+ON_FILES = ("open", "os.rename", "os.remove", "os.mkdir", "shutil.copyfile", "shutil.move")
+
+
+def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_at: int) -> None:
+    """Run a command, stop before that step until a word comes in; tell the steps and what it printed."""
+    os.environ |= environment
+    sys.argv = ["agentbooks", *command]
+    steps: list[str] = []
+    wait = psycopg.Connection.wait
+
+    def step(name: str) -> None:
+        if steps[-1:] == [name]:  # the next row of the same copy
+            return
+        steps.append(name)
+        if len(steps) == stop_at:
+            pipe.send(steps)
+            pipe.recv()
+
+    def on_file(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ON_FILES and ".parquet" in str(arguments[0]):
+            step(f"{event} {str(arguments[0]).rpartition('/')[2]}")
+
+    def wait_as_step(
+        connection: psycopg.Connection, trip: Generator[Any, Any, Any], *more: Any
+    ) -> Any:
+        query = trip.gi_frame.f_locals.get("query", "") if trip.gi_frame else ""
+        words = query.as_string() if isinstance(query, psycopg.sql.Composable) else str(query)
+        step(" ".join([trip.__name__.strip("_"), *words.split()])[:100])
+        return wait(connection, trip, *more)
+
+    psycopg.Connection.wait = wait_as_step  # type: ignore[assignment, method-assign]
+    sys.addaudithook(on_file)
+    # Small pieces, so that there are several of each.
+    retention.BATCH, cold_archive.BLOCK, cold_archive.ROWS = 40, 20_000, 16
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        try:
+            cli.main()
+        except SystemExit:
+            pass
+    pipe.send((steps, printed.getvalue()))
+
+
+def main() -> None:
+    """Make a process for each caller."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with Listener(sys.argv[1], "AF_UNIX") as listener:
+        print("ready", flush=True)
+        while True:
+            with listener.accept() as pipe:
+                if os.fork() == 0:
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    pipe.send(os.getpid())
+                    run(pipe, *pipe.recv())
+                    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
