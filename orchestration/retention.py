@@ -220,8 +220,10 @@ def enforce(
             for policy in group:
                 for step in _steps(connection, policy, as_of):
                     _do(connection, step, outcome)
-        except AgentbooksError as error:
+        except cold_archive.RefusedError as error:
             outcome.waits.append(str(error))
+        except AgentbooksError as error:
+            outcome.failure = str(error)
         except psycopg.Error as error:
             outcome.failure = error.diag.message_primary or str(error).splitlines()[0]
         outcomes.append(outcome)

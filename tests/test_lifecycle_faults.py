@@ -157,6 +157,9 @@ class World:
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
             connection.execute("drop database if exists faulty with (force)")
             connection.execute(f"create database faulty template {state} {place}".encode())
+        with psycopg.connect(self.url) as connection:
+            # A copy would be counted anew, as transactions of another server have other numbers.
+            connection.execute("update ops.collections set server = ops.server_identity()")
 
     def keep(self, state: str) -> None:
         """Keep what there is as a state to begin from."""
