@@ -10,7 +10,8 @@ import io
 import os
 import signal
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing.connection import Listener
 from typing import TYPE_CHECKING, Any
 
@@ -26,18 +27,24 @@ if TYPE_CHECKING:
 ON_FILES = ("open", "os.rename", "os.remove", "os.mkdir", "shutil.copyfile", "shutil.move")
 
 
-def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_at: int) -> None:
-    """Run a command, stop before that step until a word comes in; tell the steps and what it printed."""
+def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_at: str) -> None:
+    """Run a command, stop before that step until a word comes in; tell the steps and what was printed."""
     os.environ |= environment
     sys.argv = ["agentbooks", *command]
     steps: list[str] = []
+    named: Counter[str] = Counter()
     wait = psycopg.Connection.wait
+    last = table = ""
 
     def step(name: str) -> None:
-        if steps[-1:] == [name]:  # the next row of the same copy
+        nonlocal last
+        if name == last:  # the next row of the same copy
             return
-        steps.append(name)
-        if len(steps) == stop_at:
+        last = name
+        name = f"{table}: {name}"
+        named[name] += 1
+        steps.append(f"{name} ({named[name]})")
+        if steps[-1] == stop_at:
             pipe.send(steps)
             pipe.recv()
 
@@ -48,9 +55,13 @@ def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_
     def wait_as_step(
         connection: psycopg.Connection, trip: Generator[Any, Any, Any], *more: Any
     ) -> Any:
-        query = trip.gi_frame.f_locals.get("query", "") if trip.gi_frame else ""
+        nonlocal table
+        known = trip.gi_frame.f_locals if trip.gi_frame else {}
+        query, parameters = known.get("query", ""), known.get("params")
+        if isinstance(parameters, tuple) and "." in str(parameters[0]):
+            table = str(parameters[0])
         words = query.as_string() if isinstance(query, psycopg.sql.Composable) else str(query)
-        step(" ".join([trip.__name__.strip("_"), *words.split()])[:100])
+        step(" ".join([trip.__name__.strip("_"), *words.split()])[:70])
         return wait(connection, trip, *more)
 
     psycopg.Connection.wait = wait_as_step  # type: ignore[assignment, method-assign]
@@ -58,11 +69,8 @@ def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_
     # Small pieces, so that there are several of each.
     retention.BATCH, cold_archive.BLOCK, cold_archive.ROWS = 40, 20_000, 16
     printed = io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(printed):
-        try:
-            cli.main()
-        except SystemExit:
-            pass
+    with redirect_stdout(printed), redirect_stderr(printed), suppress(SystemExit):
+        cli.main()
     pipe.send((steps, printed.getvalue()))
 
 

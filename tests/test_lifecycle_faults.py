@@ -168,7 +168,7 @@ class World:
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
             connection.execute(f"create database {state} template faulty".encode())
 
-    def start(self, command: tuple[str, ...], stop_at: int = 0) -> Job:
+    def start(self, command: tuple[str, ...], stop_at: str = "") -> Job:
         """Start a command, which stands before that step until it is told to go on."""
         pipe = Client(str(self.folder / "socket"))
         job = Job(pipe.recv(), command, pipe)
@@ -242,18 +242,20 @@ class World:
         """By table: how many rows are hot, warm and cold, and what they say without payloads and with."""
         with connection.transaction(force_rollback=True):
             connection.execute("set local time zone 'UTC'")
-            for name, _, _ in self.tables:
-                connection.execute(f"create temp table {name} (like history.{name})".encode())
+            cold = []
             for table, month in self.departed(connection):
+                name = table.replace(".", "__")
+                if name not in cold:
+                    connection.execute(f"create temp table {name} (like history.{name})".encode())
+                    cold.append(name)
                 names = cold_archive.Columns.of(connection, table).names
                 into = sql.SQL("copy pg_temp.{} ({}) from stdin (format csv)").format(
-                    sql.Identifier(table.replace(".", "__")),
+                    sql.Identifier(name),
                     sql.SQL(", ").join(map(sql.Identifier, names)),
                 )
+                batches = cold_archive.read_month(connection, self.archive, table, month, names)
                 with connection.cursor().copy(into) as copy:
-                    for batch in cold_archive.read_month(
-                        connection, self.archive, table, month, names
-                    ):
+                    for batch in batches:
                         lines = io.BytesIO()
                         csv.write_csv(batch, lines, csv.WriteOptions(include_header=False))
                         copy.write(lines.getvalue())
@@ -261,7 +263,8 @@ class World:
                 f"select '{table}', count(*),"
                 f" sum(hashtextextended((to_jsonb(r) - array{payloads}::text[])::text, 0)),"
                 f" sum(hashtextextended(r::text, 0))"
-                f" from (select * from history.{name} union all select * from pg_temp.{name}) as r"
+                f" from (select * from history.{name}"
+                f"{f' union all select * from pg_temp.{name}' if name in cold else ''}) as r"
                 for name, table, payloads in self.tables
             )
             return {row[0]: row[1:] for row in connection.execute(query.encode()).fetchall()}
@@ -413,7 +416,7 @@ def let_the_clock_jump(world: World, job: Job, draw: Random) -> None:
 
 def run_another_beside(world: World, job: Job, draw: Random) -> None:
     """Somebody starts the same by hand."""
-    other = world.start(job.command, draw.randrange(2) and draw.randint(1, len(job.steps) + 100))
+    other = world.start(job.command, draw.choice(job.steps))
     time.sleep(draw.random())
     job.go_on()
     if draw.randrange(2):
@@ -582,21 +585,16 @@ def test_no_fault_loses_or_doubles_a_row_or_changes_a_number(world: World, numbe
     has_disk = world.disk is not None and number % 3 == 0
     world.reset("after" if name == "restore" else "before", on_disk=has_disk)
     command = restoring(*draw.choice(world.away)) if name == "restore" else ENFORCE
-    faults = []
-    for turn in range(IN_A_ROW):
-        # Each name as often as any other, however often it comes.
-        step = draw.choice(sorted(set(world.steps[name])))
-        places = [place for place, other in enumerate(world.steps[name], 1) if other == step]
-        job = world.start(command, draw.choice(places))
-        if not job.has_stopped():
-            continue
-        kinds = KINDS[name] + (ON_DISKS if has_disk else [])
-        fault = kinds[(number * IN_A_ROW + turn) % len(kinds)]
-        faults.append(f"{fault.__name__} before {job.steps[-1]!r}")
-        world.done[f"{name}: {fault.__name__}"] += 1
-        print(faults[-1])
-        fault(world, job, draw)
-        world.check_conserved()
+    kinds = KINDS[name] + (ON_DISKS if has_disk else [])
+    steps = sorted(draw.sample(range(len(world.steps[name])), IN_A_ROW))
+    for turn, step in enumerate(steps, number * IN_A_ROW):
+        job = world.start(command, world.steps[name][step])
+        if job.has_stopped():
+            fault = kinds[turn % len(kinds)]
+            print(f"{fault.__name__} before {job.steps[-1]}")
+            fault(world, job, draw)
+            world.check_conserved()
+            world.done[f"{name}: {fault.__name__}"] += 1
     if name == "restore":
         world.run(command)
     else:
