@@ -14,7 +14,7 @@ import io
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -651,15 +651,19 @@ def _refused() -> Iterator[None]:
         psycopg.errors.LockNotAvailable,
     ) as error:
         raise RefusedError(f"archive: {error.diag.message_primary}.") from error
+    except (psycopg.OperationalError, psycopg.IntegrityError, psycopg.DataError) as error:
+        reason = error.diag.message_primary or str(error).splitlines()[0]
+        raise AgentbooksError(f"archive: {reason}.") from error
 
 
 @contextmanager
 def _alone(connection: psycopg.Connection, table: str, month: date) -> Iterator[None]:
     """Keep others from writing the file of the same month."""
-    lock = f"hashtextextended('ops.archive_files {table} {month}', 0)"
-    connection.execute(f"select pg_advisory_lock({lock})".encode())
+    lock = (f"ops.archive_files {table} {month}",)
+    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", lock)
     try:
         yield
     finally:
-        if not connection.closed:
-            connection.execute(f"select pg_advisory_unlock({lock})".encode())
+        # Who has lost the connection holds it no more.
+        with suppress(psycopg.OperationalError):
+            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", lock)

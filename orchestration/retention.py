@@ -206,14 +206,15 @@ def enforce(
     Raises:
         AgentbooksError: The policies cannot work, or there is none for a table.
     """
-    findings = _faults(connection)
-    if findings:
-        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        raise AgentbooksError(
-            f"retention: nothing was touched, as policies cannot work: {findings[0]}{more}"
-        )
+    with _told("enforce"):
+        findings = _faults(connection)
+        if findings:
+            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+            raise AgentbooksError(
+                f"retention: nothing was touched, as policies cannot work: {findings[0]}{more}"
+            )
+        policies = _policies(connection, as_of, tables)
     outcomes = []
-    policies = _policies(connection, as_of, tables)
     for name, group in groupby(policies, key=lambda policy: policy.table_name):
         outcome = Outcome(name)
         try:
