@@ -173,15 +173,15 @@ def test_a_file_with_another_byte_is_refused(
     assert digest(connection, SPANS) == before
 
 
-def with_names(content: pa.Table, names: list[str | None]) -> pa.Table:
-    """Give spans other names."""
-    return content.set_column(content.column_names.index("name"), "name", [names])
+def with_values(content: pa.Table, column: str, values: list[str | None]) -> pa.Table:
+    """Give spans other values."""
+    return content.set_column(content.column_names.index(column), column, [values])
 
 
 ALTERED: dict[str, Callable[[pa.Table], pa.Table]] = {
-    "changed": lambda rows: with_names(rows, ["another", *rows["name"].to_pylist()[1:]]),
-    "emptied": lambda rows: with_names(rows, [None, *rows["name"].to_pylist()[1:]]),
-    "swapped": lambda rows: with_names(rows, rows["name"].to_pylist()[::-1]),
+    "changed": lambda rows: with_values(rows, "name", ["another", *rows["name"].to_pylist()[1:]]),
+    "emptied": lambda rows: with_values(rows, "name", [None, *rows["name"].to_pylist()[1:]]),
+    "swapped": lambda rows: with_values(rows, "span_id", rows["span_id"].to_pylist()[::-1]),
     "removed": lambda rows: rows.slice(1),
     "doubled": lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]),
     "doubled in place of another": lambda rows: pa.concat_tables([rows.slice(1), rows.slice(1, 1)]),

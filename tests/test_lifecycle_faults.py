@@ -148,7 +148,8 @@ class World:
         return sorted(path for path in Path(self.archive.url).rglob("*") if path.is_file())
 
     def reset(self, state: str, *, on_disk: bool = False) -> None:
-        """Begin anew: before anything was due was done, or after it."""
+        """Begin anew: before anything that is due was done, or after it."""
+        self.wait()
         for path in (Path(self.archive.url), Path(self.archive.url + ".away")):
             shutil.rmtree(path, ignore_errors=True)
         if (self.folder / state).is_dir():
