@@ -113,17 +113,19 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
     month = f"('{TABLE}', '{JANUARY}')"
     by_detach = []
     dead_rows = _one(connection, DEAD_ROWS)
-    with _writers(url) as beside:
-        for turn in range(ROUNDS):
-            if turn:
-                _seconds(connection, f"select ops.unarchive_month{month}")
+    beside: list[float] = []
+    for turn in range(ROUNDS):
+        if turn:
+            _seconds(connection, f"select ops.unarchive_month{month}")
+        with _writers(url) as heard:
             time.sleep(LISTENING / 5)
             by_detach.append(_seconds(connection, f"select ops.archive_month{month}"))
-        time.sleep(LISTENING / 5)
+            time.sleep(LISTENING / 5)
+        beside += heard
     detach = statistics.median(by_detach)
     left = _one(connection, DEAD_ROWS) - dead_rows
     print(
-        f"{spans:,} spans by detach: {1000 * detach:.0f} ms, and its lock no longer (bar 100); "
+        f"{spans:,} spans by detach: {1000 * detach:.0f} ms, and its locks no longer (bar 100); "
         f"{left} dead rows (bar 0); writers' p99 {_p99(beside) / _p99(quiet):.1f} times as long as alone "
         f"(bar 2), longest {max(beside):.1f} ms"
     )

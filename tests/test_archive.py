@@ -41,8 +41,8 @@ def _world(server: TestServer) -> Iterator[psycopg.Connection]:
             insert(connection, table, row)
         connection.execute("select from ops.maintain_partitions()")
         connection.execute(
-            "insert into ops.refreshes (target, relation, grain, inputs, model_hash, seen)"
-            " select 'ops.as_of', 'ops.as_of'::regclass, 'all', array_agg(table_name), '',"
+            "insert into ops.refreshes (target, relation, grain, inputs, dirty_sql, model_hash, seen)"
+            " select 'ops.as_of', 'ops.as_of'::regclass, 'all', array_agg(table_name), '', '',"
             " pg_current_snapshot() from ops.captured_tables"
         )
         connection.execute("select ops.collect_changes()")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
 import time
 from datetime import date
@@ -346,57 +343,4 @@ def test_a_bucket_that_is_not_there_is_named(connection: psycopg.Connection, buc
     before = digest(connection, SPANS)
     with pytest.raises(AgentbooksError, match=r"cannot write s3://elsewhere/.* \(.*bucket"):
         cold_archive.remove_month(connection, Archive("s3://elsewhere"), SPANS, MARCH)
-    assert digest(connection, SPANS) == before
-
-
-REMOVAL = """
-import sys, os, signal
-from datetime import date
-import psycopg
-from orchestration import cold_archive
-from orchestration.cold_archive import Archive
-
-step = int(sys.argv[3])
-calls = 0
-
-def traced(frame, event, arg):
-    global calls
-    if event in ("call", "return") and frame.f_code.co_filename.endswith("cold_archive.py"):
-        calls += 1
-        if calls == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return None
-
-sys.setprofile(traced)
-with psycopg.connect(sys.argv[1], autocommit=True) as connection:
-    cold_archive.remove_month(connection, Archive(sys.argv[2]), "observability.spans", date(2020, 3, 1))
-sys.setprofile(None)
-print(calls)
-"""
-
-
-def test_a_removal_killed_at_any_step_is_taken_up_by_the_next(
-    url: str, connection: psycopg.Connection, archive: Archive
-) -> None:
-    """A row that is lost, or is here and there, because a worker died in between."""
-    before = digest(connection, SPANS)
-    killed = 0
-    for step in range(1, 400, 13):
-        ended = subprocess.run(
-            [sys.executable, "-c", REMOVAL, url, archive.url, str(step)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ended.returncode != -signal.SIGKILL:
-            break
-        killed += 1
-        # Where it died after the last step, the rows are in their file.
-        if digest(connection, SPANS) != before:
-            assert digest(connection, SPANS) == (0, None)
-            cold_archive.restore_month(connection, archive, SPANS, MARCH)
-        assert digest(connection, SPANS) == before
-    assert ended.returncode == 0, ended.stderr
-    assert killed > 5, ended.stdout
-    cold_archive.restore_month(connection, archive, SPANS, MARCH)
     assert digest(connection, SPANS) == before
