@@ -169,13 +169,13 @@ def _move_to_files(connection: psycopg.Connection, spans: int, by_delete: float)
         memory = 0
         for _ in range(ROUNDS):
             exports.append(_export(connection, Path(folder) / "alone.parquet"))
-            memory = memory or _memory()
             started = time.perf_counter()
             archived = cold_archive.remove_month(connection, archive, TABLE, JANUARY)
             moves.append(time.perf_counter() - started)
             started = time.perf_counter()
             cold_archive.restore_month(connection, archive, TABLE, JANUARY)
             restores.append(time.perf_counter() - started)
+            memory = memory or _memory()
             connection.execute("truncate bench_spans")
             started = time.perf_counter()
             with connection.cursor().copy(
@@ -189,9 +189,10 @@ def _move_to_files(connection: psycopg.Connection, spans: int, by_delete: float)
     rate = archived.rows / statistics.median(exports)
     move, restore, copy_in = map(statistics.median, (moves, restores, copies))
     print(
-        f"{archived.rows:,} spans to Parquet: {rate:,.0f} rows/s (bar 100,000); {grown} MB of memory more in "
-        f"{ROUNDS} rounds\nto a file, read back, dropped: {move:.1f} s, {move / by_delete:.2f} of delete … "
-        f"returning (bar 1)\nrestored: {restore:.1f} s, {restore / copy_in:.1f} times COPY (bar 3)"
+        f"{archived.rows:,} spans to Parquet: {rate:,.0f} rows/s (bar 100,000)\n"
+        f"to a file, read back, dropped: {move:.1f} s, {move / by_delete:.2f} of delete … returning (bar 1)\n"
+        f"restored: {restore:.1f} s, {restore / copy_in:.1f} times COPY (bar 3)\n"
+        f"memory: {grown} MB more after {ROUNDS} rounds than after one"
     )
 
 

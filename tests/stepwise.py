@@ -13,15 +13,14 @@ import sys
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing.connection import Listener
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-import s3fs  # noqa: F401
 
 from orchestration import cli, cold_archive, database, retention  # noqa: F401
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from multiprocessing.connection import Connection
 
 ON_FILES = ("open", "os.rename", "os.remove", "os.mkdir", "shutil.copyfile", "shutil.move")
@@ -53,7 +52,7 @@ def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_
             step(f"{event} {str(arguments[0]).rpartition('/')[2]}")
 
     def wait_as_step(
-        connection: psycopg.Connection, trip: Generator[Any, Any, Any], *more: Any
+        connection: psycopg.Connection, trip: GeneratorType[Any, Any, Any], *more: Any
     ) -> Any:
         nonlocal table
         known = trip.gi_frame.f_locals if trip.gi_frame else {}

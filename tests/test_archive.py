@@ -115,7 +115,10 @@ def test_a_batch_looks_at_no_more_than_it_moves(world: psycopg.Connection) -> No
             world,
             "observability.traces",
             ROWS["observability.traces"]
-            | {"trace_id": f"00000000-0000-4000-8000-{number + 100:012}"},
+            | {
+                "trace_id": f"00000000-0000-4000-8000-{number + 100:012}",
+                "execution_id": str(number),
+            },
         )
     with world.transaction():
         world.execute("select ops.archive_rows('observability.traces', %s, 1)", (json.dumps(DUE),))

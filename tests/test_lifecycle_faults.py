@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Digest = dict[str, tuple[Any, ...]]
 
 FAULTS = int(os.environ.get("AGENTBOOKS_FAULTS", "40"))
-IN_A_ROW = 10
+IN_A_ROW = 8
 AS_OF = "2026-08-03"
 # The first week's April is due to leave, its May and the second week's April to be archived; that May stays.
 WEEKS = (date(2025, 5, 4), date(2026, 5, 4))
@@ -226,10 +226,12 @@ class World:
     def kill_backends(self) -> None:
         """Kill what serves the job."""
         with psycopg.connect(self.server.url()) as connection:
-            for (pid,) in connection.execute(
+            found = connection.execute(
                 "select pid from pg_stat_activity"
                 " where datname = 'faulty' and backend_type = 'client backend'"
-            ).fetchall():
+            ).fetchall()
+        for (pid,) in found:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def departed(self, connection: psycopg.Connection) -> list[tuple[str, date]]:
@@ -451,20 +453,26 @@ def refresh_beside(world: World, job: Job, draw: Random) -> None:
     assert done, "the refresh broke"
 
 
-EVERYWHERE = [
+# Of these the job dies, with those it goes on to its end.
+KILLS = [
     kill_the_job,
     kill_the_job_a_moment_later,
     kill_its_backend,
     kill_its_backend_a_moment_later,
     restart_the_server,
     restart_the_server_a_moment_later,
-    lose_the_archive,
-    run_another_beside,
-    refresh_beside,
 ]
-KINDS = {
-    "enforce": [*EVERYWHERE, cut_files, change_files, change_rows, let_the_clock_jump],
-    "restore": EVERYWHERE,
+OTHERS = {
+    "enforce": [
+        cut_files,
+        lose_the_archive,
+        run_another_beside,
+        change_files,
+        refresh_beside,
+        change_rows,
+        let_the_clock_jump,
+    ],
+    "restore": [lose_the_archive, run_another_beside, refresh_beside],
 }
 ON_DISKS = [fill_the_archives_disk, fill_the_databases_disk]
 
@@ -585,12 +593,12 @@ def test_no_fault_loses_or_doubles_a_row_or_changes_a_number(world: World, numbe
     has_disk = world.disk is not None and number % 3 == 0
     world.reset("after" if name == "restore" else "before", on_disk=has_disk)
     command = restoring(*draw.choice(world.away)) if name == "restore" else ENFORCE
-    kinds = KINDS[name] + (ON_DISKS if has_disk else [])
+    others = ON_DISKS if has_disk else OTHERS[name]
+    faults = [*draw.choices(KILLS, k=IN_A_ROW - 1), others[number // 3 % len(others)]]
     steps = sorted(draw.sample(range(len(world.steps[name])), IN_A_ROW))
-    for turn, step in enumerate(steps, number * IN_A_ROW):
+    for fault, step in zip(faults, steps, strict=True):
         job = world.start(command, world.steps[name][step])
         if job.has_stopped():
-            fault = kinds[turn % len(kinds)]
             print(f"{fault.__name__} before {job.steps[-1]}")
             fault(world, job, draw)
             world.check_conserved()
