@@ -319,8 +319,14 @@ def remove_month(
     """
     with _refused(), _alone(connection, table, month):
         connection.execute("select ops.freeze_month(%s, %s)", (table, month))
-        archived = export_month(connection, archive, table, month)
-        connection.execute("select ops.remove_month(%s, %s)", (table, month))
+        try:
+            archived = export_month(connection, archive, table, month)
+            connection.execute("select ops.remove_month(%s, %s)", (table, month))
+        except (AgentbooksError, psycopg.Error):
+            # It stays, so that what comes for it is to be counted, not to wait.
+            with suppress(psycopg.Error):
+                connection.execute("select ops.thaw_month(%s, %s)", (table, month))
+            raise
     return archived
 
 

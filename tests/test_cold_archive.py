@@ -207,6 +207,21 @@ def test_a_row_that_was_altered_in_the_file_is_refused(
     cold_archive.restore_month(connection, archive, SPANS, MARCH)
 
 
+def test_a_month_that_may_not_leave_does_not_stay_frozen(
+    connection: psycopg.Connection, archive: Archive
+) -> None:
+    """A job that died once, and whose month waits for ever for what came since it was frozen."""
+    before = digest(connection, SPANS)
+    connection.execute("select ops.freeze_month(%s, %s)", (SPANS, MARCH))
+    connection.execute("update observability.spans set name = name")
+    for place, sentence in ((archive, "changes came since"), (Archive("/proc/no"), "cannot write")):
+        with pytest.raises(AgentbooksError, match=sentence):
+            cold_archive.remove_month(connection, place, SPANS, MARCH)
+        assert connection.execute("select from ops.departures").fetchall() == []
+    assert cold_archive.remove_month(connection, archive, SPANS, MARCH).rows == before[0]
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+
+
 def test_two_jobs_do_not_write_one_file(url: str, archive: Archive) -> None:
     """The one's file, half of which the other has just written anew, as the only copy of a month."""
     told: list[str] = []
