@@ -287,8 +287,6 @@ def export_month(
                     "Look after the storage and try again."
                 )
     archive.rename(f"{url}.part", url)
-    with archive.fetched(url, sha256):
-        pass  # it is the file that was read back
     connection.execute(
         "insert into ops.archive_files"
         " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
@@ -321,7 +319,8 @@ def remove_month(
         connection.execute("select ops.freeze_month(%s, %s)", (table, month))
         try:
             archived = export_month(connection, archive, table, month)
-            connection.execute("select ops.remove_month(%s, %s)", (table, month))
+            with archive.fetched(archived.url, archived.sha256):  # still what was read back
+                connection.execute("select ops.remove_month(%s, %s)", (table, month))
         except (AgentbooksError, psycopg.Error):
             # It stays, so that what comes for it is to be counted, not to wait.
             with suppress(psycopg.Error):
