@@ -1,25 +1,33 @@
-"""What moving rows to the archive costs, and what writers notice of it.
+"""What moving rows to the archive and to files costs, and what writers notice of it.
 
 `python -m benchmarks.archive` makes three months of traces with ten spans each in a database of the
 embedded server, or of the one that AGENTBOOKS_DATABASE_URL names. One month goes by archive_month beside
-writers, another by the documents' `delete … returning` into a copy; then traces move row by row beside
-writers. Ratios are within the run.
+writers, the others by the documents' `delete … returning` into a copy; then traces move row by row beside
+writers; then the first month goes to a file and comes back. AGENTBOOKS_RUNS names a folder of real runs, by
+whose text the files are compared in size. Ratios are within the run.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
+import resource
 import statistics
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from benchmarks.load import UNDATED_AS
 from benchmarks.writes import _fresh_database
-from orchestration import bootstrap, database
+from orchestration import bootstrap, cold_archive, database, loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +35,9 @@ if TYPE_CHECKING:
 SPANS = 1_000_000
 WRITERS = 4
 LISTENING = 10.0
+ROUNDS = 3
+TABLE = "observability.spans"
+JANUARY = date(2026, 1, 1)
 
 TRACES = """
 insert into observability.traces (trace_id, workflow_id, execution_id, started_at, status, query, metadata)
@@ -52,10 +63,22 @@ where t.started_at >= %(month)s::timestamptz and t.started_at < %(month)s::times
 BY_DELETE = """
 with moved as (
     delete from observability.spans
-    where started_at >= '2026-02-01+00' and started_at < '2026-03-01+00'
+    where started_at >= '{month}-01+00' and started_at < '{month}-01+00'::timestamptz + interval '1 month'
     returning *
 )
 insert into bench_spans select * from moved
+"""
+DEAD_ROWS = """
+select coalesce(sum(pg_stat_get_dead_tuples(t.relid)), 0)
+from pg_partition_tree('observability.spans') as t
+"""
+MONTHLY = """
+select
+    ops.relation_name(i.inhparent), to_date(right(c.relname, 7), 'YYYY"m"MM'), pg_total_relation_size(c.oid)
+from pg_inherits as i
+join pg_class as c on i.inhrelid = c.oid
+join ops.captured_tables as t on ops.relation_name(i.inhparent) = t.table_name
+where c.relname ~ '_y[0-9]{4}m[0-9]{2}$' and pg_relation_size(c.oid) > 1 << 20
 """
 
 
@@ -87,36 +110,124 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
         time.sleep(LISTENING)
     print(f"writers alone: p99 {_p99(quiet):.1f} ms, longest {max(quiet):.1f} ms")
 
-    with _writers(url) as beside:
-        time.sleep(1)
-        by_detach = _seconds(
-            connection, "select ops.archive_month('observability.spans', '2026-01-01')"
-        )
-        time.sleep(1)
+    month = f"('{TABLE}', '{JANUARY}')"
+    by_detach = []
+    dead_rows = _one(connection, DEAD_ROWS)
+    beside: list[float] = []
+    for turn in range(ROUNDS):
+        if turn:
+            _seconds(connection, f"select ops.unarchive_month{month}")
+        with _writers(url) as heard:
+            time.sleep(LISTENING / 5)
+            by_detach.append(_seconds(connection, f"select ops.archive_month{month}"))
+            time.sleep(LISTENING / 5)
+        beside += heard
+    detach = statistics.median(by_detach)
+    left = _one(connection, DEAD_ROWS) - dead_rows
     print(
-        f"{spans:,} spans by detach: {1000 * by_detach:.0f} ms; longest write beside it {max(beside):.1f} ms"
+        f"{spans:,} spans by detach: {1000 * detach:.0f} ms, and its locks no longer (bar 100); "
+        f"{left} dead rows (bar 0); writers' p99 {_p99(beside) / _p99(quiet):.1f} times as long as alone "
+        f"(bar 2), longest {max(beside):.1f} ms"
     )
+    deleting = [BY_DELETE.replace("{month}", other) for other in ("2026-02", "2026-03")]
+    by_delete = statistics.median(_seconds(connection, delete) for delete in deleting)
+    print(f"by delete … returning: {by_delete:.1f} s; ratio 1/{by_delete / detach:.0f} (bar 1/100)")
 
-    by_delete = _seconds(connection, BY_DELETE)
-    print(
-        f"by delete … returning: {by_delete:.1f} s; ratio 1/{by_delete / by_detach:.0f} (bar 1/100)"
-    )
+    _move_rows(connection, url, _p99(quiet))
+    _move_to_files(connection, spans, by_delete)
+    if os.environ.get("AGENTBOOKS_RUNS"):
+        _compare_sizes(connection)
 
-    due = json.dumps({"clock": "started_at", "before": "2026-02-01"})
+
+def _move_rows(connection: psycopg.Connection, url: str, alone: float) -> None:
+    due = json.dumps({"clock": "started_at", "before": "2026-03-01"})
     moved = 0
     with _writers(url) as beside:
         started = time.perf_counter()
-        while True:
-            row = connection.execute(
-                "select ops.archive_rows('observability.traces', %s)", (due,)
-            ).fetchone()
-            if not row or not row[0]:
-                break
-            moved += row[0]
+        while rows := _one(
+            connection, "select ops.archive_rows('observability.traces', %s)", (due,)
+        ):
+            moved += rows
         seconds = time.perf_counter() - started
     print(
         f"{moved:,} traces row by row beside writers: {moved / seconds:,.0f} rows/s (bar 20,000); "
-        f"writers' p99 {_p99(beside):.1f} ms, {_p99(beside) / _p99(quiet):.1f} times as long as alone (bar 2)"
+        f"writers' p99 {_p99(beside) / alone:.1f} times as long as alone (bar 2)"
+    )
+
+
+def _move_to_files(connection: psycopg.Connection, spans: int, by_delete: float) -> None:
+    moves, exports, restores, copies = [], [], [], []
+    names = cold_archive.Columns.of(connection, TABLE).written
+    copied = io.BytesIO()
+    rows_sql = _one(connection, "select ops.month_rows(%s, %s)", (TABLE, JANUARY))
+    dumping = f"copy (select {', '.join(names)} from ({rows_sql}) as r) to stdout"
+    with connection.cursor().copy(dumping.encode()) as copy:
+        for row in copy:
+            copied.write(row)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = cold_archive.Archive(folder)
+        memory = 0
+        for _ in range(ROUNDS):
+            exports.append(_export(connection, Path(folder) / "alone.parquet"))
+            started = time.perf_counter()
+            archived = cold_archive.remove_month(connection, archive, TABLE, JANUARY)
+            moves.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            cold_archive.restore_month(connection, archive, TABLE, JANUARY)
+            restores.append(time.perf_counter() - started)
+            memory = memory or _memory()
+            connection.execute("truncate bench_spans")
+            started = time.perf_counter()
+            with connection.cursor().copy(
+                f"copy bench_spans ({', '.join(names)}) from stdin".encode()
+            ) as copy:
+                copied.seek(0)
+                while block := copied.read(1 << 20):
+                    copy.write(block)
+            copies.append(time.perf_counter() - started)
+        grown = _memory() - memory
+    rate = archived.rows / statistics.median(exports)
+    move, restore, copy_in = map(statistics.median, (moves, restores, copies))
+    print(
+        f"{archived.rows:,} spans to Parquet: {rate:,.0f} rows/s (bar 100,000)\n"
+        f"to a file, read back, dropped: {move:.1f} s, {move / by_delete:.2f} of delete … returning (bar 1)\n"
+        f"restored: {restore:.1f} s, {restore / copy_in:.1f} times COPY (bar 3)\n"
+        f"memory: {grown} MB more after {ROUNDS} rounds than after one"
+    )
+
+
+def _export(connection: psycopg.Connection, path: Path) -> float:
+    """Time the writing of a file by itself."""
+    started = time.perf_counter()
+    with connection.transaction():
+        rows_sql = _one(connection, "select ops.month_rows(%s, %s)", (TABLE, JANUARY))
+        cold_archive._write(
+            connection,
+            cold_archive.Columns.of(connection, TABLE),
+            psycopg.sql.SQL("({}) as r order by started_at").format(psycopg.sql.SQL(rows_sql)),
+            path,
+            {},
+        )
+    return time.perf_counter() - started
+
+
+def _compare_sizes(connection: psycopg.Connection) -> None:
+    """Put real runs into files, and compare these with what the rows take in the database."""
+    files = sorted(Path(os.environ["AGENTBOOKS_RUNS"]).glob("runs_*.ndjson.gz"))
+    before = set(connection.execute(MONTHLY.encode()).fetchall())
+    loader.load_agent_runs(connection, files, UNDATED_AS)
+    connection.execute("select from ops.maintain_partitions()")
+    loaded = set(connection.execute(MONTHLY.encode()).fetchall()) - before
+    with tempfile.TemporaryDirectory() as folder:
+        archive = cold_archive.Archive(folder)
+        written = sum(
+            cold_archive.export_month(connection, archive, table, month).size
+            for table, month, _ in loaded
+        )
+    there = sum(size for *_, size in loaded)
+    print(
+        f"{len(loaded)} months of real runs: {there / 1e6:.0f} MB with their indexes, "
+        f"{written / 1e6:.1f} MB as files: {there / written:.1f} times smaller (bar 8)"
     )
 
 
@@ -157,6 +268,16 @@ def _seconds(connection: psycopg.Connection, statement: str) -> float:
     started = time.perf_counter()
     connection.execute(statement.encode())
     return time.perf_counter() - started
+
+
+def _one(connection: psycopg.Connection, query: str, parameters: tuple[object, ...] = ()) -> Any:
+    row = connection.execute(query.encode(), parameters).fetchone()
+    return row and row[0]
+
+
+def _memory() -> int:
+    """Return how many MB this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def _p99(took: list[float]) -> float:

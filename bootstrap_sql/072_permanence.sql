@@ -261,15 +261,24 @@ as $function$
 declare
     checksums jsonb;
 begin
+    -- A value is weighed with the key of its row, as a sum alone would not tell if it has another's place. The
+    -- key once per row: what is offset is not written out for each column.
     execute format(
-        'select to_jsonb(s) from (select %s from (%s) as r) as s',
+        'select to_jsonb(s) from (select %s from ('
+        'select q.*, hashtextextended(concat_ws(''/'', %s), 0) as key_of_row from (%s) as q offset 0) as r) as s',
         (
             select string_agg(
-                format('coalesce(sum(hashtextextended(r.%1$I::text, 0)), 0) as %1$I', a.attname),
+                format('coalesce(sum(hashtextextended(r.%1$I::text, r.key_of_row)), 0) as %1$I', a.attname),
                 ', ' order by a.attnum
             )
             from pg_attribute as a
             where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped
+        ),
+        (
+            select string_agg(format('q.%I', a.attname), ', ' order by a.attnum)
+            from pg_index as i
+            inner join pg_attribute as a on i.indrelid = a.attrelid and a.attnum = any(i.indkey)
+            where i.indrelid = monthly and i.indisprimary
         ),
         rows_sql
     ) into checksums;
@@ -278,8 +287,8 @@ end
 $function$;
 
 comment on function ops.column_checksums(regclass, text) is
-'By column of a table, over rows of it: the sum of hashtextextended over its values as text, nulls as 0. What '
-'it gives depends neither on the order of rows nor on settings.';
+'By column of a table, over rows of it: the sum of hashtextextended over its values as text, seeded by the '
+'row''s key, nulls as 0. What it gives depends neither on the order of rows nor on settings.';
 
 
 -- Freezing. In the name of whoever refreshes: what leads from rows to days is SQL of the models.

@@ -342,15 +342,16 @@ begin
     perform ops.take_lifecycle_lock();
     perform ops.set_lifecycle(true);
     select c.keys into keys from ops.captured_tables as c where c.table_name = ops.relation_name(hot);
+    -- In no order: for the oldest, each batch would look at all that are due.
     execute format(
         'with due as materialized ('
-        'select h.ctid as place from %1$s as h where %2$s order by h.%3$I limit %4$s for update skip locked), '
+        'select h.ctid as place from %1$s as h where %2$s limit %3$s for update skip locked), '
         'moved as (delete from %1$s as h where h.ctid = any(array(select place from due)) returning h.*), '
-        'kept as (insert into %5$s (%6$s) overriding system value select %6$s from moved), '
+        'kept as (insert into %4$s (%5$s) overriding system value select %5$s from moved), '
         'marked as (insert into ops.changes (table_name, keys) '
-        'select %7$L, to_jsonb(k) from (select distinct %8$s from moved where %9$s) as k) '
+        'select %6$L, to_jsonb(k) from (select distinct %7$s from moved where %8$s) as k) '
         'select count(*) from moved',
-        hot, ops.due_rows(hot, due), due ->> 'clock', batch, archive, column_names,
+        hot, ops.due_rows(hot, due), batch, archive, column_names,
         ops.relation_name(hot), coalesce(keys, 'null as day'),
         case when keys is null or unseen is null then 'false' else unseen end
     ) into moved;
@@ -364,8 +365,7 @@ end
 $function$;
 
 comment on function ops.archive_rows(regclass, jsonb, int) is
-'Moves up to batch due rows of a table in one piece into its archive, oldest first; returns '
-'how many. Call it until '
+'Moves up to batch due rows of a table in one piece into its archive; returns how many. Call it until '
 'it returns 0, each time in a transaction of its own. See ops.is_due.';
 
 create function ops.unarchive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
@@ -389,11 +389,11 @@ begin
     perform ops.set_lifecycle(true);
     execute format(
         'with due as materialized ('
-        'select h.ctid as place from %1$s as h where %2$s order by h.%3$I desc limit %4$s for update skip locked), '
+        'select h.ctid as place from %1$s as h where %2$s limit %3$s for update skip locked), '
         'moved as (delete from %1$s as h where h.ctid = any(array(select place from due)) returning h.*), '
-        'kept as (insert into %5$s (%6$s) overriding system value select %6$s from moved) '
+        'kept as (insert into %4$s (%5$s) overriding system value select %5$s from moved) '
         'select count(*) from moved',
-        archive, ops.due_rows(archive, due), due ->> 'clock', batch, hot, column_names
+        archive, ops.due_rows(archive, due), batch, hot, column_names
     ) into moved;
     perform ops.set_lifecycle(false);
     return moved;
@@ -401,8 +401,7 @@ end
 $function$;
 
 comment on function ops.unarchive_rows(regclass, jsonb, int) is
-'Moves up to batch archived rows back into their table, newest first; returns how many. See '
-'ops.archive_rows.';
+'Moves up to batch archived rows back into their table; returns how many. See ops.archive_rows.';
 
 revoke all on function ops.archive_rows(regclass, jsonb, int) from public;
 revoke all on function ops.unarchive_rows(regclass, jsonb, int) from public;

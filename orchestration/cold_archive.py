@@ -1,10 +1,10 @@
 """Months of raw tables as Parquet files, under any URL that fsspec knows: written, proven, read back.
 
 A month leaves in steps that may each be the last: its file is written under a temporary name, read back
-and compared with the table value by value, renamed, entered in `ops.archive_files`, and only then the
-table's rows go, by `ops.remove_month`, which has the last word. Done again, each step finds what the one
-before has left. Values travel as PostgreSQL writes them, so JSON, arrays and vectors come back exactly;
-what Parquet has a type for has it.
+into the database, where it must say what the table says, renamed, entered in `ops.archive_files`, and only
+then the table's rows go, by `ops.remove_month`, which has the last word. Done again, each step finds what
+the one before has left. Values travel as PostgreSQL writes them, so JSON, arrays and vectors come back
+exactly; what Parquet has a type for has it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import io
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -40,7 +40,7 @@ DEFAULT_URL = ".agentbooks/archive"
 BLOCK = 8 << 20
 """Bytes of rows that are handled at once; a longer row is handled alone."""
 ROWS = 64 * 1024
-"""Rows of a group in a file, and of a piece that is compared."""
+"""Rows of a group in a file, and of a piece that is read back."""
 MANIFEST = b"agentbooks"
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 
@@ -106,6 +106,7 @@ STAGED = """
             to_regclass(%(table)s), to_regclass('history.' || replace(%(table)s, '.', '__'))
         )
 """
+CHECKSUMS = "select ops.column_checksums(%s, %s)"
 HAS_LEFT = "select removed_at is not null from ops.departures where table_name = %s and month = %s"
 WRITTEN_AS = (
     "set local time zone 'UTC'",
@@ -114,6 +115,10 @@ WRITTEN_AS = (
     "set local bytea_output = 'hex'",
     "set local extra_float_digits = 1",
 )
+
+
+class RefusedError(AgentbooksError):
+    """The database says that this must not be done now."""
 
 
 @dataclass(frozen=True)
@@ -241,59 +246,63 @@ def export_month(
         month: Its first day.
 
     Raises:
+        RefusedError: The month has left already.
         AgentbooksError: The storage refuses, or what is read back is not what the table says.
     """
     url = archive.file_url(table, month)
     if _one(connection, HAS_LEFT, (table, month)):
-        raise AgentbooksError(
+        raise RefusedError(
             f"archive: {month:%Y-%m} of {table} has left; restore it before it is archived again."
         )
+    # From here on the file may be another one than what is known of it.
+    connection.execute(
+        "delete from ops.archive_files where table_name = %s and month = %s", (table, month)
+    )
     with connection.transaction(), tempfile.TemporaryDirectory() as folder:
         connection.execute("set transaction isolation level repeatable read")
         for setting in WRITTEN_AS:
             connection.execute(setting)
-        rows_sql, checksums, rows = _measure(connection, table, month)
+        rows_sql, checksums = _measure(connection, table, month)
         columns = Columns.of(connection, table)
         local = Path(folder) / "file.parquet"
         manifest = {
             "table": table,
             "month": f"{month:%Y-%m}",
-            "rows": rows,
             "checksums": {name: str(total) for name, total in checksums.items()},
             "types": dict(zip(columns.names, columns.types, strict=True)),
             "code_version": version("agentbooks"),
         }
         try:
-            _write(connection, columns, rows_sql, local, manifest)
+            rows = _write(connection, columns, rows_sql, local, manifest)
         except pa.ArrowInvalid:
             columns = Columns.of(connection, table, as_text=True)
-            _write(connection, columns, rows_sql, local, manifest)
+            rows = _write(connection, columns, rows_sql, local, manifest)
         size, sha256 = local.stat().st_size, _sha256(local)
         archive.put(local, f"{url}.part")
         local.unlink()
         with archive.fetched(f"{url}.part", sha256) as copy:
-            _compare(connection, columns, rows_sql, copy, rows, url)
+            if _read_back(connection, table, columns, copy) != (rows, checksums):
+                raise AgentbooksError(
+                    f"archive: what was written to {url} is not what the table has; nothing was removed. "
+                    "Look after the storage and try again."
+                )
     archive.rename(f"{url}.part", url)
-    with connection.transaction():
-        connection.execute(
-            "delete from ops.archive_files where table_name = %s and month = %s", (table, month)
-        )
-        connection.execute(
-            "insert into ops.archive_files"
-            " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'verified')",
-            (
-                table,
-                month,
-                url,
-                rows,
-                size,
-                sha256,
-                Jsonb(checksums),
-                Jsonb(manifest["types"]),
-                manifest["code_version"],
-            ),
-        )
+    connection.execute(
+        "insert into ops.archive_files"
+        " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'verified')",
+        (
+            table,
+            month,
+            url,
+            rows,
+            size,
+            sha256,
+            Jsonb(checksums),
+            Jsonb(manifest["types"]),
+            manifest["code_version"],
+        ),
+    )
     return ArchivedMonth(table, month, url, rows, size, sha256)
 
 
@@ -303,12 +312,20 @@ def remove_month(
     """Take a month out of the database: freeze what is computed from it, archive it, and let it go.
 
     Raises:
-        AgentbooksError: As `export_month`, or the month may not leave; the sentence says why.
+        RefusedError: The month may not leave; the sentence says why.
+        AgentbooksError: As `export_month`.
     """
-    with _refused():
+    with _refused(), _alone(connection, table, month):
         connection.execute("select ops.freeze_month(%s, %s)", (table, month))
-        archived = export_month(connection, archive, table, month)
-        connection.execute("select ops.remove_month(%s, %s)", (table, month))
+        try:
+            archived = export_month(connection, archive, table, month)
+            with archive.fetched(archived.url, archived.sha256):  # still what was read back
+                connection.execute("select ops.remove_month(%s, %s)", (table, month))
+        except (AgentbooksError, psycopg.Error):
+            # It stays, so that what comes for it is to be counted, not to wait.
+            with suppress(psycopg.Error):
+                connection.execute("select ops.thaw_month(%s, %s)", (table, month))
+            raise
     return archived
 
 
@@ -477,14 +494,14 @@ def _batches(
 
 def _measure(
     connection: psycopg.Connection, table: str, month: date
-) -> tuple[sql.Composed, dict[str, int], int]:
-    """Return a query of a month's rows in a fixed order, their checksums by column, and their number."""
+) -> tuple[sql.Composed, dict[str, int]]:
+    """Return a query of a month's rows in a fixed order, and their checksums by column."""
     rows_sql = _one(connection, "select ops.month_rows(%s, %s)", (table, month))
-    checksums = _one(connection, "select ops.column_checksums(%s, %s)", (table, rows_sql))
+    checksums = _one(connection, CHECKSUMS, (table, rows_sql))
     order = _one(connection, ORDER, {"table": table})
-    rows = sql.SQL("({}) as r").format(sql.SQL(rows_sql))
-    count = _one(connection, sql.SQL("select count(*) from {}").format(rows))
-    return sql.SQL("{} order by {}").format(rows, sql.SQL(", ".join(order))), checksums, count
+    return sql.SQL("({}) as r order by {}").format(
+        sql.SQL(rows_sql), sql.SQL(", ".join(order))
+    ), checksums
 
 
 def _write(
@@ -493,52 +510,37 @@ def _write(
     rows_sql: sql.Composable,
     path: Path,
     manifest: dict[str, Any],
-) -> None:
+) -> int:
+    rows = 0
     with parquet.ParquetWriter(path, columns.schema, compression="zstd") as writer:
         for table in _copied(connection, columns, rows_sql):
             writer.write_table(table, row_group_size=ROWS)
-        writer.add_key_value_metadata({MANIFEST: json.dumps(manifest).encode()})
+            rows += len(table)
+        writer.add_key_value_metadata({MANIFEST: json.dumps(manifest | {"rows": rows}).encode()})
+    return rows
 
 
-def _compare(
-    connection: psycopg.Connection,
-    columns: Columns,
-    rows_sql: sql.Composable,
-    path: Path,
-    rows: int,
-    url: str,
-) -> None:
-    """Compare a file with the table, value by value."""
-    compared = 0
-    waiting: list[pa.Table] = []
-    copied = _copied(connection, columns, rows_sql)
+def _read_back(
+    connection: psycopg.Connection, table: str, columns: Columns, path: Path
+) -> tuple[int, dict[str, int]]:
+    """Let the database say how many rows a file has, and what their checksums are, some at a time."""
+    rows = 0
+    checksums = dict.fromkeys(columns.names, 0)
+    connection.execute(
+        sql.SQL("create temp table read_back (like {} including generated) on commit drop").format(
+            sql.Identifier(*table.split("."))
+        )
+    )
+    read_back = sql.Identifier("pg_temp", "read_back")
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS):
-            while sum(map(len, waiting)) < len(batch):
-                following = next(copied, None)
-                if following is None:
-                    break
-                waiting.append(following)
-            found = pa.concat_tables(waiting) if waiting else columns.schema.empty_table()
-            if not _are_equal(pa.Table.from_batches([batch]), found.slice(0, len(batch))):
-                raise AgentbooksError(
-                    f"archive: what was written to {url} is not what the table has; nothing was removed. "
-                    "Look after the storage and try again."
-                )
-            waiting = [found.slice(len(batch))]
-            compared += len(batch)
-    if compared != rows or any(map(len, waiting)) or next(copied, None) is not None:
-        raise AgentbooksError(
-            f"archive: {url} has {compared} rows and the table {rows}; nothing was removed."
-        )
-
-
-def _are_equal(left: pa.Table, right: pa.Table) -> bool:
-    # Not a number equals nothing, but its text.
-    return left.num_rows == right.num_rows and all(
-        a.equals(b) or a.cast(pa.string()).equals(b.cast(pa.string()))
-        for a, b in zip(left.columns, right.columns, strict=True)
-    )
+            piece = _with_columns(batch, columns.written)
+            _copy_in(connection, read_back, columns.written, [piece])
+            of_piece = _one(connection, CHECKSUMS, (table, "select * from pg_temp.read_back"))
+            checksums = {name: total + of_piece[name] for name, total in checksums.items()}
+            rows += len(batch)
+            connection.execute("truncate pg_temp.read_back")
+    return rows, checksums
 
 
 def _copied(
@@ -653,4 +655,20 @@ def _refused() -> Iterator[None]:
         psycopg.errors.InsufficientPrivilege,
         psycopg.errors.LockNotAvailable,
     ) as error:
-        raise AgentbooksError(f"archive: {error.diag.message_primary}.") from error
+        raise RefusedError(f"archive: {error.diag.message_primary}.") from error
+    except (psycopg.OperationalError, psycopg.IntegrityError, psycopg.DataError) as error:
+        reason = error.diag.message_primary or str(error).splitlines()[0]
+        raise AgentbooksError(f"archive: {reason}.") from error
+
+
+@contextmanager
+def _alone(connection: psycopg.Connection, table: str, month: date) -> Iterator[None]:
+    """Keep others from writing the file of the same month."""
+    lock = (f"ops.archive_files {table} {month}",)
+    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", lock)
+    try:
+        yield
+    finally:
+        # Who has lost the connection holds it no more.
+        with suppress(psycopg.OperationalError):
+            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", lock)

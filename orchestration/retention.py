@@ -206,22 +206,25 @@ def enforce(
     Raises:
         AgentbooksError: The policies cannot work, or there is none for a table.
     """
-    findings = _faults(connection)
-    if findings:
-        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        raise AgentbooksError(
-            f"retention: nothing was touched, as policies cannot work: {findings[0]}{more}"
-        )
+    with _told("enforce"):
+        findings = _faults(connection)
+        if findings:
+            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+            raise AgentbooksError(
+                f"retention: nothing was touched, as policies cannot work: {findings[0]}{more}"
+            )
+        policies = _policies(connection, as_of, tables)
     outcomes = []
-    policies = _policies(connection, as_of, tables)
     for name, group in groupby(policies, key=lambda policy: policy.table_name):
         outcome = Outcome(name)
         try:
             for policy in group:
                 for step in _steps(connection, policy, as_of):
                     _do(connection, step, outcome)
-        except AgentbooksError as error:
+        except cold_archive.RefusedError as error:
             outcome.waits.append(str(error))
+        except AgentbooksError as error:
+            outcome.failure = str(error)
         except psycopg.Error as error:
             outcome.failure = error.diag.message_primary or str(error).splitlines()[0]
         outcomes.append(outcome)

@@ -108,6 +108,29 @@ def test_a_month_of_every_partitioned_table_goes_and_comes_back(
     assert changes(each_world) == []
 
 
+def test_a_batch_looks_at_no_more_than_it_moves(world: psycopg.Connection) -> None:
+    """Moves that take longer for each row the more there are, as every batch weighs all that is due."""
+    for number in range(60):
+        insert(
+            world,
+            "observability.traces",
+            ROWS["observability.traces"]
+            | {
+                "trace_id": f"00000000-0000-4000-8000-{number + 100:012}",
+                "execution_id": str(number),
+            },
+        )
+    with world.transaction():
+        world.execute("select ops.archive_rows('observability.traces', %s, 1)", (json.dumps(DUE),))
+        looked_up = value(
+            world,
+            "select sum(s.seq_scan + coalesce(s.idx_scan, 0)) from pg_stat_xact_all_tables as s"
+            " join pg_inherits as i on s.relid = i.inhrelid"
+            " where i.inhparent = 'observability.spans'::regclass",
+        )
+    assert looked_up < 60, "spans are looked up for traces that do not move"
+
+
 def test_rows_of_every_other_table_go_and_come_back(each_world: psycopg.Connection) -> None:
     """As above, for tables in one piece; and rows that others lean on, which keys would take along."""
     for table, _ in tables(each_world, monthly=True):

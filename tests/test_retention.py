@@ -225,6 +225,17 @@ def test_a_tenant_has_a_term_of_its_own(world: psycopg.Connection) -> None:
     assert value(world, f"select count(*) from {table}") == 0
 
 
+def test_an_archive_that_is_lost_fails_the_job(
+    world: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storage that is full or gone for months, and a job that says nothing and ends well."""
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, "/proc/nowhere")
+    retention.enforce(world, AS_OF)
+    [outcome] = retention.enforce(world, datetime(2023, 7, 1, tzinfo=UTC), ["observability.spans"])
+    assert "cannot write /proc/nowhere/observability.spans" in str(outcome.failure)
+    assert value(world, "select count(*) from history.observability__spans") == 1
+
+
 HELD = "insert into ops.legal_holds (trace_id, reason) values (%s, 'case 7')"
 
 
