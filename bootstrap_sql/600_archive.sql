@@ -283,4 +283,40 @@ from (values
     ('agentic.trust_metrics')
 ) as t (hot);
 
+-- By what the rows of a table in one piece leave: as seed retention_policies says it of the longest term.
+insert into ops.month_clocks (table_name, clock)
+values
+    ('raaf.raaf_tracing_traces', 'created_at'),
+    ('observability.traces', 'started_at'),
+    ('observability.cost_records', 'created_at'),
+    ('observability.usage_logs', 'created_at'),
+    ('traceability.execution_traces', 'started_at'),
+    ('traceability.agent_routing_decisions', 'created_at'),
+    ('traceability.endpoint_calls', 'started_at'),
+    ('chat.conversation_sessions', 'last_active'),
+    ('chat.chat_messages', 'created_at'),
+    ('chat.message_versions', 'created_at'),
+    ('chat.agent_memories', 'expires_at'),
+    ('chat.memory_consolidations', 'created_at'),
+    ('chat.agent_states', 'valid_until'),
+    ('chat.state_checkpoints', 'created_at'),
+    ('chat.state_transitions', 'created_at'),
+    ('chat.context_snapshots', 'created_at'),
+    ('agentic.agent_sessions', 'started_at'),
+    ('agentic.trust_metrics', 'recorded_at');
+
+-- Rows come to an archive in about the order of their time.
+do $block$
+declare
+    clocked record;
+begin
+    for clocked in
+        select ops.archive_of(c.table_name::regclass) as archive, c.clock
+        from ops.month_clocks as c
+    loop
+        execute format('create index on %s using brin (%I)', clocked.archive, clocked.clock);
+    end loop;
+end
+$block$;
+
 select ops.sync_archives();
