@@ -49,10 +49,10 @@ create table ops.departed_keys (
     month date not null check (extract(day from month) = 1),
     key text not null,
     day date not null,
-    keys jsonb not null check (jsonb_typeof(keys) = 'object'),
+    followed_by jsonb not null check (jsonb_typeof(followed_by) = 'object'),
     found_by text[] not null,
     is_orphaned boolean not null default false,
-    primary key (table_name, key, day, keys, month)
+    primary key (table_name, key, day, followed_by, month)
 );
 
 -- A deleted trace or session, whatever has left of it.
@@ -69,9 +69,9 @@ comment on column ops.departed_keys.month is 'First UTC day of the month with wh
 comment on column ops.departed_keys.key is
 'What the rows hang under: the column by which ops.table_layouts would spread the table, or its key.';
 comment on column ops.departed_keys.day is 'UTC day by which models count the rows.';
-comment on column ops.departed_keys.keys is 'What their changes are followed by, as in ops.changes.';
+comment on column ops.departed_keys.followed_by is 'What their changes are followed by, as in ops.changes.';
 comment on column ops.departed_keys.found_by is
-'All ids in keys, and those of the users, sessions and traces that the rows name. Of what was purged the key '
+'All ids in followed_by, and those of the users, sessions and traces that the rows name. Of what was purged the key '
 'alone.';
 comment on column ops.departed_keys.is_orphaned is
 'Whether what they hang under was deleted since, and with it they: they do not come back.';
@@ -533,7 +533,7 @@ begin
             format(
                 'select %1$L as table_name, jsonb_build_object(''day'', d::date) as keys '
                 'from generate_series(%2$L::timestamp, %3$L::timestamp, interval ''1 day'') as d '
-                'union all select k.table_name, k.keys from ops.departed_keys as k '
+                'union all select k.table_name, k.followed_by from ops.departed_keys as k '
                 'where k.table_name = %1$L and k.month = %2$L',
                 departed.table_name, departed.month, (departed.month + interval '1 month - 1 day')::date
             ),
@@ -747,7 +747,7 @@ $function$;
 comment on function ops.holds_on(regclass, text) is
 'One row per legal hold in force that covers some of a table''s rows, and how many of them.';
 
-create function ops.departure_refusals(monthly regclass, month date) returns table (reason text)
+create function ops.departure_refusals(monthly regclass, month date) returns table (kind text, reason text)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -774,17 +774,18 @@ begin
     select * into departure from ops.departures as d where d.table_name = monthly_name and d.month = first_day;
 
     if departure.removed_at is not null then
+        kind := 'has_left';
         reason := format('%s left on %s', month_text, (departure.removed_at at time zone 'UTC')::date);
         return next;
         return;
     end if;
 
     return query
-    select format('%s is not over', month_text)
+    select 'not_over', format('%s is not over', month_text)
     from ops.as_of as a
     where a.as_of_date <= last_day
     union all
-    select format('%s has no partition; ops.maintain_partitions makes one for rows that wait', month_text)
+    select 'no_partition', format('%s has no partition; ops.maintain_partitions makes one for rows that wait', month_text)
     from pg_partitioned_table as p
     where p.partrelid = monthly and not exists (select from ops.month_partitions(monthly, first_day));
 
@@ -795,6 +796,7 @@ begin
             first_day::timestamp at time zone 'UTC', (last_day + 1)::timestamp at time zone 'UTC'
         ) into rows_in_use;
         if rows_in_use > 0 then
+            kind := 'still_active';
             reason := format('%s has %s rows that are not archived', month_text, rows_in_use);
             return next;
         end if;
@@ -802,12 +804,12 @@ begin
 
     if departure.table_name is null then
         return query
-        select format('%s is not frozen%s: run ops.freeze_month', month_text, ' in ' || string_agg(b.target, ', '))
+        select 'not_frozen', format('%s is not frozen%s: run ops.freeze_month', month_text, ' in ' || string_agg(b.target, ', '))
         from ops.readers(monthly_name) as b
         where not b.is_developers;
     else
         return query
-        select format(
+        select 'younger_mart', format(
             '%s is not frozen in %s, which is younger: thaw it, run dbt, and freeze it again', month_text, b.target
         )
         from ops.readers(monthly_name) as b
@@ -821,6 +823,7 @@ begin
         from ops.late_rows as l
         where l.table_name = monthly_name and l.day between first_day and last_day;
         if late_rows > 0 then
+            kind := 'late_rows';
             reason := format(
                 '%s: changes came since it was frozen (%s): thaw it, run dbt, and freeze it again',
                 month_text, late_rows
@@ -846,15 +849,17 @@ begin
     from ops.archive_files as f
     where f.table_name = monthly_name and f.month = first_day and f.state = 'verified';
     if copy.rows <> present_rows then
+        kind := 'no_verified_copy';
         reason := format('%s has %s rows, its verified copy %s', month_text, present_rows, copy.rows);
         return next;
     elsif present_rows > 0 and copy.checksums <> ops.column_checksums(monthly, rows_sql) then
+        kind := 'no_verified_copy';
         reason := format('%s is not what its verified copy says', month_text);
         return next;
     end if;
 
     return query
-    select format('%s: legal hold %s covers %s rows', month_text, h.hold_id, h.held_rows)
+    select 'legal_hold', format('%s: legal hold %s covers %s rows', month_text, h.hold_id, h.held_rows)
     from ops.holds_on(monthly, rows_sql) as h;
 end
 $function$;
@@ -889,7 +894,7 @@ begin
             'user_id', 'sender_user_id', 'session_id', 'trace_id', 'correlation_id', 'root_id'
         );
     return format(
-        'select %1$L as table_name, %2$L::date as month, d.key, (d.keys ->> ''day'')::date as day, d.keys, '
+        'select %1$L as table_name, %2$L::date as month, d.key, (d.keys ->> ''day'')::date as day, d.keys as followed_by, '
         'array_agg(distinct i.id) as found_by '
         'from (select distinct r.%3$I::text as key, jsonb_build_object(%3$L, r.%3$I) || c.keys as keys, '
         'array[%4$s] as ids from (%5$s) as r '
@@ -939,7 +944,7 @@ begin
     end if;
 
     execute format(
-        'insert into ops.departed_keys (table_name, month, key, day, keys, found_by) %s on conflict do nothing',
+        'insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by) %s on conflict do nothing',
         ops.departing_keys(monthly, first_day)
     );
     execute format('select count(*) from (%s) as r', ops.month_rows(monthly, first_day)) into removed_rows;
@@ -1053,7 +1058,7 @@ begin
     update ops.archive_files as f set state = 'purged'
     where f.table_name = monthly_name and f.month = first_day;
     -- That a trace was here must be known as long as rows may hang under it; whose it was not.
-    update ops.departed_keys as k set found_by = array[k.key], keys = k.keys - 'user_id'
+    update ops.departed_keys as k set found_by = array[k.key], followed_by = k.followed_by - 'user_id'
     where k.table_name = monthly_name and k.month = first_day;
     select p.rows into purged_rows from ops.purges as p
     where p.table_name = monthly_name and p.month = first_day;
@@ -1372,7 +1377,7 @@ begin
     execute format(
         'insert into ops.changes (table_name, keys) '
         'select %1$L, to_jsonb(k) from (select distinct %2$s from %3$s) as k '
-        'union select k.table_name, k.keys from ops.departed_keys as k '
+        'union select k.table_name, k.followed_by from ops.departed_keys as k '
         'where k.table_name = %1$L and k.month = %4$L',
         monthly_name, (select c.keys from ops.captured_tables as c where c.table_name = monthly_name), staged,
         first_day

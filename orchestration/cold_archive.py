@@ -163,6 +163,13 @@ class Archive:
             if isinstance(files, LocalFileSystem):
                 _sync(Path(new_path).parent)
 
+    def delete(self, url: str) -> None:
+        """Delete a file, if it is still there."""
+        files, path = self._file(url)
+        with _told(f"cannot delete {url}"):
+            if files.exists(path):
+                files.rm_file(path)
+
     @contextmanager
     def fetched(self, url: str, sha256: str | None = None) -> Iterator[Path]:
         """Lend a local copy of a file.
@@ -310,6 +317,30 @@ def remove_month(
         archived = export_month(connection, archive, table, month)
         connection.execute("select ops.remove_month(%s, %s)", (table, month))
     return archived
+
+
+def purge_month(
+    connection: psycopg.Connection, archive: Archive, table: str, month: date, policy: str
+) -> int:
+    """Delete the files of a month that has left, and leave a receipt; return how many rows they had.
+
+    The receipt comes first: where this is cut short, the next try finds what is still to be deleted.
+
+    Raises:
+        AgentbooksError: The month has not left, a legal hold covers it, or the storage refuses.
+    """
+    with _refused():
+        rows = int(_one(connection, "select ops.purge_month(%s, %s, %s)", (table, month, policy)))
+    for (url,) in connection.execute(
+        "select url from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
+        (table, month),
+    ).fetchall():
+        archive.delete(url)
+    connection.execute(
+        "delete from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
+        (table, month),
+    )
+    return rows
 
 
 def restore_month(connection: psycopg.Connection, archive: Archive, table: str, month: date) -> int:
