@@ -1058,8 +1058,17 @@ begin
     update ops.archive_files as f set state = 'purged'
     where f.table_name = monthly_name and f.month = first_day;
     -- That a trace was here must be known as long as rows may hang under it; whose it was not.
-    update ops.departed_keys as k set found_by = array[k.key], followed_by = k.followed_by - 'user_id'
-    where k.table_name = monthly_name and k.month = first_day;
+    with named as (
+        delete from ops.departed_keys as k
+        where k.table_name = monthly_name and k.month = first_day
+        returning k.*
+    )
+
+    insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, is_orphaned)
+    select
+        n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id', array[n.key], bool_or(n.is_orphaned)
+    from named as n
+    group by n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id';
     select p.rows into purged_rows from ops.purges as p
     where p.table_name = monthly_name and p.month = first_day;
     return purged_rows;

@@ -582,7 +582,7 @@ def _refusals(
         yield Refusal("unsealed_mart", f"changes wait to be counted in {unsealed}; run dbt first")
     elif step.policy.survivor and not step.policy.survivor.startswith("ops."):
         (rows_sql,) = _row(connection, "select ops.month_rows(%(table)s, %(month)s)", where)
-        yield from _survival(connection, step, lambda: _totals(connection, step, rows_sql))
+        yield from _survival(connection, step, _totals(connection, step, rows_sql))
 
 
 def _purging(
@@ -603,9 +603,7 @@ def _purging(
                 if tenant in tenants
             ]
         if policy.ending == "aggregate":
-            refusals += _survival(
-                connection, step, lambda step=step: _file_totals(connection, step)
-            )
+            refusals += _survival(connection, step, _file_totals(connection, step))
         yield replace(step, refusals=tuple(refusals), is_refused=bool(refusals))
 
 
@@ -619,9 +617,7 @@ def _longer(
             yield row["tenant_id"], (end + (as_of - row[term])).date()
 
 
-def _survival(
-    connection: psycopg.Connection, step: Step, expected: Callable[[], list[Any]]
-) -> Iterator[Refusal]:
+def _survival(connection: psycopg.Connection, step: Step, wanted: list[Any]) -> Iterator[Refusal]:
     """Compare what stays of a month with its rows: their number, and the sums that the policy names."""
     name, counted, *sums = (step.policy.survivor or "").split()
     if connection.execute("select to_regclass(%s)", (name,)).fetchone() == (None,):
@@ -630,7 +626,7 @@ def _survival(
     grain = connection.execute(
         "select grain_column from ops.refreshes where target = %s", (name,)
     ).fetchone()
-    columns = [sql.SQL("count(*)")] if counted == "*" else [_sum(counted)]
+    columns: list[sql.Composable] = [sql.SQL("count(*)") if counted == "*" else _sum(counted)]
     columns += [_sum(pair.partition("=")[0]) for pair in sums]
     month = step.month or date.min
     found = _row(
@@ -642,7 +638,6 @@ def _survival(
         ),
         (month, _end(month).date()),
     )
-    wanted = expected()
     if list(found) != wanted:
         yield Refusal(
             "incomplete_survivor",
@@ -652,7 +647,10 @@ def _survival(
 
 def _totals(connection: psycopg.Connection, step: Step, rows_sql: str) -> list[Any]:
     _, _, *sums = (step.policy.survivor or "").split()
-    columns = [sql.SQL("count(*)"), *(_sum(pair.partition("=")[2]) for pair in sums)]
+    columns: list[sql.Composable] = [
+        sql.SQL("count(*)"),
+        *(_sum(pair.partition("=")[2]) for pair in sums),
+    ]
     query = sql.SQL("select {} from ({}) as r").format(
         sql.SQL(", ").join(columns), sql.SQL(rows_sql)
     )
