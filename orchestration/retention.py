@@ -62,6 +62,7 @@ select
     p.archived_for is not null or (
         p.finally <> 'keep' and t.partrelid is null and ops.archive_of(to_regclass(p.table_name)) is not null
     ) as is_archived,
+    array[p.active_for, p.archived_for, p.cold_for] as terms,
     p.finally as ending,
     p.survivor,
     concat_ws(
@@ -94,7 +95,12 @@ select
     - coalesce(o.archived_for, ops.interval_of(p.archived_for), interval '0') as leaves_before,
     %(as_of)s - coalesce(o.active_for, ops.interval_of(p.active_for))
     - coalesce(o.archived_for, ops.interval_of(p.archived_for), interval '0')
-    - coalesce(o.cold_for, ops.interval_of(p.cold_for), interval '0') as purged_before
+    - coalesce(o.cold_for, ops.interval_of(p.cold_for), interval '0') as purged_before,
+    array[
+        coalesce(o.active_for, ops.interval_of(p.active_for)),
+        coalesce(o.archived_for, ops.interval_of(p.archived_for)),
+        coalesce(o.cold_for, ops.interval_of(p.cold_for))
+    ]::text[] as terms
 from ops.retention_overrides as o
 join seeds.retention_policies as p on o.table_name = p.table_name and p.clock = %(clock)s
 where o.table_name = %(table)s
@@ -212,6 +218,7 @@ class Policy:
     leaves_before: datetime | None
     purged_before: datetime | None
     is_archived: bool
+    terms: list[str | None]
     ending: str
     survivor: str | None
     words: str
@@ -435,10 +442,10 @@ def _steps(connection: psycopg.Connection, policy: Policy, as_of: datetime) -> I
         for due in _dues(policy, policy.active_before, overrides, "active_before"):
             yield _moving(connection, policy, due)
     if policy.leaves_before is not None:
-        yield from _leaving(connection, policy, as_of, overrides)
+        yield from _leaving(connection, policy, overrides)
     if policy.purged_before is not None:
-        yield from _purging(connection, policy, as_of, overrides)
-    yield from _waiting(connection, policy, as_of)
+        yield from _purging(connection, policy, overrides)
+    yield from _waiting(connection, policy)
 
 
 def _dues(
@@ -530,7 +537,7 @@ def _months(
 
 
 def _leaving(
-    connection: psycopg.Connection, policy: Policy, as_of: datetime, overrides: list[dict[str, Any]]
+    connection: psycopg.Connection, policy: Policy, overrides: list[dict[str, Any]]
 ) -> Iterator[Step]:
     before = policy.leaves_before
     place = policy.archive if policy.is_archived else policy.table_name
@@ -549,16 +556,15 @@ def _leaving(
             ).fetchall()
         ]
     for step in months:
-        refusals = _refusals(connection, step, as_of, overrides)
+        refusals = tuple(_refusals(connection, step, overrides))
         # What waits for a refresh is asked again when its days are frozen.
         is_refused = any(refusal.kind != "unsealed_mart" for refusal in refusals)
-        yield replace(step, refusals=tuple(refusals), is_refused=is_refused)
+        yield replace(step, refusals=refusals, is_refused=is_refused)
 
 
 def _refusals(
     connection: psycopg.Connection,
     step: Step,
-    as_of: datetime,
     overrides: list[dict[str, Any]],
 ) -> Iterator[Refusal]:
     """Tell what keeps a month from leaving that is not done on its way: freezing and copying are."""
@@ -566,7 +572,7 @@ def _refusals(
     found = connection.execute(REFUSALS, {**where, "on_the_way": list(ON_THE_WAY)}).fetchall()
     for kind, reason in found:
         yield Refusal(kind if kind in KINDS else "other", reason)
-    for tenant, until in _longer(step, as_of, overrides, "leaves_before"):
+    for tenant, until in _longer(connection, step, overrides, "leaves_before", 2):
         rows_sql = _row(connection, "select ops.month_rows(%(table)s, %(month)s)", where)[0]
         (rows,) = _row(
             connection,
@@ -586,7 +592,7 @@ def _refusals(
 
 
 def _purging(
-    connection: psycopg.Connection, policy: Policy, as_of: datetime, overrides: list[dict[str, Any]]
+    connection: psycopg.Connection, policy: Policy, overrides: list[dict[str, Any]]
 ) -> Iterator[Step]:
     table = policy.table_name
     due = connection.execute(PURGES, {"table": table, "before": policy.purged_before}).fetchall()
@@ -594,7 +600,7 @@ def _purging(
         step = Step(policy, "purge", month=month, rows=rows, size=size)
         holds = connection.execute("select ops.holds_on_departed(%s, %s)", (table, month))
         refusals = [Refusal("legal_hold", f"legal hold {hold} covers it") for (hold,) in holds]
-        longer = dict(_longer(step, as_of, overrides, "purged_before"))
+        longer = dict(_longer(connection, step, overrides, "purged_before", 3))
         if longer:
             tenants = set(_archived(connection, step, "tenant_id"))
             refusals += [
@@ -608,13 +614,27 @@ def _purging(
 
 
 def _longer(
-    step: Step, as_of: datetime, overrides: list[dict[str, Any]], term: str
+    connection: psycopg.Connection,
+    step: Step,
+    overrides: list[dict[str, Any]],
+    term: str,
+    stages: int,
 ) -> Iterator[tuple[str, date]]:
     """Tell which tenants keep a month for longer, and until when."""
     end = _end(step.month or date.min)
     for row in overrides:
         if end > row[term]:
-            yield row["tenant_id"], (end + (as_of - row[term])).date()
+            yield row["tenant_id"], _after(connection, end, row["terms"][:stages])
+
+
+def _after(connection: psycopg.Connection, moment: datetime, terms: list[str | None]) -> date:
+    """Add terms in the order in which they are counted back."""
+    days: date = _row(
+        connection,
+        "select (%s::timestamptz + %s::interval + %s::interval + %s::interval)::date",
+        (moment, *[term or "0" for term in reversed([*terms, None, None][:3])]),
+    )[0]
+    return days
 
 
 def _survival(connection: psycopg.Connection, step: Step, wanted: list[Any]) -> Iterator[Refusal]:
@@ -690,33 +710,32 @@ def _end(month: date) -> datetime:
     return datetime(following.year, following.month, 1, tzinfo=UTC)
 
 
-def _waiting(connection: psycopg.Connection, policy: Policy, as_of: datetime) -> Iterator[Step]:
+def _waiting(connection: psycopg.Connection, policy: Policy) -> Iterator[Step]:
     """Tell when the next thing becomes due."""
-    befores = {
-        ("archive month" if policy.is_monthly else "archive", policy.table_name): (
-            policy.active_before if policy.is_archived else None
+    place = policy.archive if policy.is_archived else policy.table_name
+    stages = {
+        "archive month" if policy.is_monthly else "archive": (
+            policy.table_name,
+            policy.active_before if policy.is_archived else None,
         ),
-        (
-            "leave",
-            policy.archive if policy.is_archived else policy.table_name,
-        ): policy.leaves_before,
-        ("purge", policy.table_name): policy.purged_before,
+        "leave": (place, policy.leaves_before),
+        "purge": (policy.table_name, policy.purged_before),
     }
-    moments = []
-    for (what, place), before in befores.items():
+    due_on = []
+    for stage, (what, (where, before)) in enumerate(stages.items(), 1):
         if before is None:
             continue
         query = sql.SQL(NEXT[what]).format(
-            name=sql.Literal(place),
-            table=_table(place),
+            name=sql.Literal(where),
+            table=_table(where),
             clock=sql.Identifier(policy.clock or ""),
             before=sql.Literal(before),
         )
         (first,) = _row(connection, query)
         if first is not None:
-            moments.append(first + (as_of - before))
-    if moments:
-        yield Step(policy, "wait", due_on=max(min(moments), as_of).date())
+            due_on.append(_after(connection, first, policy.terms[:stage]))
+    if due_on:
+        yield Step(policy, "wait", due_on=min(due_on))
 
 
 def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
