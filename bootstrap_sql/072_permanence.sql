@@ -891,7 +891,7 @@ begin
     where
         a.attrelid = monthly
         and a.attname in (
-            'user_id', 'sender_user_id', 'session_id', 'trace_id', 'correlation_id', 'root_id'
+            'user_id', 'sender_user_id', 'sender_agent_id', 'session_id', 'trace_id', 'correlation_id', 'root_id'
         );
     return format(
         'select %1$L as table_name, %2$L::date as month, d.key, (d.keys ->> ''day'')::date as day, d.keys as followed_by, '

@@ -155,6 +155,28 @@ begin
         loop
             execute format('comment on column %s.%I is %L', paired.archive, part.name, part.words);
         end loop;
+
+        -- What has come to be searched by is searched by in the archive. A check binds rows when they are
+        -- written: it is asked of archived ones once they come back.
+        for part in
+            select w.words
+            from pg_index as i
+            join pg_class as c on i.indexrelid = c.oid
+            join pg_am as a on c.relam = a.oid
+            join pg_class as h on i.indrelid = h.oid
+            cross join lateral (
+                select regexp_replace(pg_get_indexdef(i.indexrelid), '^.*? USING ', '') as words
+            ) as w
+            where i.indrelid = paired.hot and not i.indisexclusion
+                and (h.relkind = 'p' or a.amname in ('btree', 'brin'))
+                and not exists (
+                    select from pg_index as k
+                    where k.indrelid = paired.archive
+                        and regexp_replace(pg_get_indexdef(k.indexrelid), '^.*? USING ', '') = w.words
+                )
+        loop
+            execute format('create index on %s using %s', paired.archive, part.words);
+        end loop;
     end loop;
 
     for paired in
@@ -248,7 +270,7 @@ end
 $function$;
 
 comment on function ops.sync_archives() is
-'Gives each archive what its raw table has got since: columns, comments, keys, policies and rights to '
+'Gives each archive what its raw table has got since: columns, indexes, comments, keys, policies and rights to '
 'read. The bootstrap calls it after each of its files.';
 
 revoke all on function ops.create_archive(regclass) from public;

@@ -16,6 +16,7 @@ import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -378,6 +379,9 @@ def restore(
     """
     with _refused():
         months = connection.execute(AWAY, {"table": table, "first": first, "last": last}).fetchall()
+        if not months and (rows := _unarchive(connection, table, first, last)):
+            yield f"{table} {first:%Y-%m} to {last:%Y-%m}: {rows:,} rows are back."
+            return
     if not months:
         raise AgentbooksError(
             f"archive: nothing of {table} from {first:%Y-%m} to {last:%Y-%m} has left it; all of it is there."
@@ -389,6 +393,27 @@ def restore(
             with _refused():
                 rows = _one(connection, "select ops.unarchive_month(%s, %s)", (table, month))
         yield f"{table} {month:%Y-%m}: {rows or 0:,} rows are back."
+
+
+def _unarchive(connection: psycopg.Connection, table: str, first: date, last: date) -> int:
+    """Move what is archived of a table in one piece back into it; return how many rows."""
+    clock = _one(connection, "select clock from ops.month_clocks where table_name = %s", (table,))
+    if clock is None:
+        return 0
+    due = {
+        "clock": clock,
+        "from": f"{first:%Y-%m}-01T00:00Z",
+        "before": f"{following(last)}T00:00Z",
+    }
+    total = 0
+    while rows := _one(connection, "select ops.unarchive_rows(%s, %s)", (table, Jsonb(due))):
+        total += rows
+    return total
+
+
+def following(month: date) -> date:
+    """Return the first day of the month after that of a day."""
+    return (month.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 def read_month(
@@ -683,5 +708,7 @@ def _refused() -> Iterator[None]:
         psycopg.errors.UndefinedTable,
         psycopg.errors.InsufficientPrivilege,
         psycopg.errors.LockNotAvailable,
+        psycopg.errors.ForeignKeyViolation,
+        psycopg.errors.CheckViolation,
     ) as error:
         raise AgentbooksError(f"archive: {error.diag.message_primary}.") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from graphlib import TopologicalSorter
 from itertools import groupby
@@ -706,8 +706,7 @@ def _sum(column: str) -> sql.Composable:
 
 
 def _end(month: date) -> datetime:
-    following = (month.replace(day=28) + timedelta(days=4)).replace(day=1)
-    return datetime(following.year, following.month, 1, tzinfo=UTC)
+    return datetime.combine(cold_archive.following(month), time(), UTC)
 
 
 def _waiting(connection: psycopg.Connection, policy: Policy) -> Iterator[Step]:

@@ -344,8 +344,9 @@ def test_a_table_in_one_piece_leaves_and_comes_back(
     assert survivor
     with world.transaction():
         world.execute("set local session_replication_role = replica")  # no trigger may object
+        world.execute("update chat.agent_states set is_current = false, valid_until = now()")
         for name, clock in world.execute(
-            "select table_name, clock from ops.month_clocks"
+            "select * from ops.month_clocks where table_name <> 'chat.agent_memories'"
         ).fetchall():
             world.execute(f"update {name} set {clock} = '2020-03-10 10:00+00'".encode())
     retention.enforce(world, datetime(2021, 2, 1, tzinfo=UTC))
@@ -360,6 +361,20 @@ def test_a_table_in_one_piece_leaves_and_comes_back(
     ]
     assert whole(world, table) == before
     assert value(world, "select count(*) from ops.departed_keys") == 0
+
+
+def test_what_is_archived_comes_back_without_a_file(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """A restore that knows months of partitions and files alone."""
+    retention.enforce(world, AS_OF)
+    assert value(world, f"select count(*) from {TRACES}") == 0
+    with pytest.raises(AgentbooksError, match="nothing of"):
+        [*cold_archive.restore(world, archive, TRACES, date(2020, 4, 1), date(2020, 4, 1))]
+    assert [*cold_archive.restore(world, archive, TRACES, MARCH, MARCH)] == [
+        f"{TRACES} 2020-03 to 2020-03: 1 rows are back."
+    ]
+    assert value(world, f"select count(*) from {TRACES}") == 1
 
 
 def test_what_is_at_work_keeps_its_month(
