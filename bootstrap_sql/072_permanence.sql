@@ -500,6 +500,11 @@ begin
         update ops.departures as d set readers = readers || reader.target
         where d.table_name = monthly_name and d.month = first_day;
     end loop;
+    -- The order of decisions goes with them; what it led to is kept.
+    if monthly_name = 'agentic.agent_decisions' and to_regclass('intermediate.int_trust__folded') is not null then
+        perform ops.checkpoint_trust('intermediate.int_trust__folded', first_day + n)
+        from generate_series(0, (first_day + interval '1 month')::date - first_day - 1) as n;
+    end if;
     return frozen_days;
 end
 $function$;
@@ -1145,6 +1150,9 @@ begin
     )
 
     select count(*) into thawed_days from thawed;
+    if monthly_name = 'agentic.agent_decisions' then
+        delete from ops.trust_checkpoints as c where c.as_of_date >= first_day;
+    end if;
     delete from ops.departures as d where d.table_name = monthly_name and d.month = first_day;
     return thawed_days;
 end

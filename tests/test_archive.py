@@ -41,8 +41,8 @@ def _world(server: TestServer) -> Iterator[psycopg.Connection]:
             insert(connection, table, row)
         connection.execute("select from ops.maintain_partitions()")
         connection.execute(
-            "insert into ops.refreshes (target, relation, grain, inputs, model_hash, seen)"
-            " select 'ops.as_of', 'ops.as_of'::regclass, 'all', array_agg(table_name), '',"
+            "insert into ops.refreshes (target, relation, grain, inputs, dirty_sql, model_hash, seen)"
+            " select 'ops.as_of', 'ops.as_of'::regclass, 'all', array_agg(table_name), '', '',"
             " pg_current_snapshot() from ops.captured_tables"
         )
         connection.execute("select ops.collect_changes()")
@@ -318,10 +318,10 @@ def test_a_new_column_reaches_the_archive(raw: psycopg.Connection) -> None:
     assert archive_rows(raw, "observability.traces") == 1
     assert value(raw, "select region from history.observability__spans") == "eu"
     assert value(raw, "select region from history.observability__traces") == "eu"
-    raw.execute(
-        "alter table observability.spans alter column region drop default,"
-        " alter column region type int using 1"
-    )
+    # As somebody does who makes the view anew.
+    raw.execute("drop view history.observability__spans")
+    raw.execute("alter table observability.spans alter column region drop default")
+    raw.execute("alter table observability.spans alter column region type int using 1")
     refused(raw, "select ops.sync_archives()", "42804")
 
 
@@ -348,7 +348,7 @@ def test_a_later_index_reaches_the_archive_and_a_later_check_waits(raw: psycopg.
     raw.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
     raw.execute("alter table observability.spans add constraint newer check (name = 'none')")
     refused(raw, f"select ops.unarchive_month('observability.spans', '{MONTH}')", "23514")
-    assert archive_rows(raw, "observability.spans") == 1
+    assert len(rows_of(raw, "archive.observability__spans")) == 1
 
 
 def test_a_revert_keeps_archived_rows(world: psycopg.Connection) -> None:

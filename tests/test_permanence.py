@@ -496,6 +496,8 @@ def test_what_rows_hang_under_leaves_too(world: World) -> None:
         world.archived.archive("2026-05-01")
         removed = {table: world.archived.remove(table, "2026-03-01") for table in TABLES}
         assert min(removed.values()) > 0, removed
+        checkpoints = "select count(*) from ops.trust_checkpoints"
+        assert value(world.archived.connection, checkpoints) > 0, "what the decisions led to"
         world.refresh()
         assert world.differences() == []
         assert world.refresher.differences(world.archived.connection) == []
@@ -514,6 +516,7 @@ def test_what_rows_hang_under_leaves_too(world: World) -> None:
             "observability.traces",
         ]
         world.restore_all()
+        assert value(world.archived.connection, checkpoints) == 0
     finally:
         world.clean()
 
