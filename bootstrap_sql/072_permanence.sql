@@ -71,8 +71,8 @@ comment on column ops.departed_keys.key is
 comment on column ops.departed_keys.day is 'UTC day by which models count the rows.';
 comment on column ops.departed_keys.followed_by is 'What their changes are followed by, as in ops.changes.';
 comment on column ops.departed_keys.found_by is
-'All ids in followed_by, and those of the users, sessions and traces that the rows name. Of what was purged the key '
-'alone.';
+'All ids in followed_by, and those of the users, sessions and traces that the rows name. Of what was '
+'purged the key alone.';
 comment on column ops.departed_keys.is_orphaned is
 'Whether what they hang under was deleted since, and with it they: they do not come back.';
 
@@ -173,8 +173,8 @@ create table ops.month_clocks (
 );
 
 comment on table ops.month_clocks is
-'One row per raw table in one piece whose rows leave by months. Once in its archive a row keeps its time, which '
-'before may be missing or move.';
+'One row per raw table in one piece whose rows leave by months. Once in its archive a row keeps its time, '
+'which before may be missing or move.';
 comment on column ops.month_clocks.table_name is 'Raw table, with its schema.';
 comment on column ops.month_clocks.clock is 'Column whose UTC month says with which month a row leaves.';
 
@@ -191,8 +191,8 @@ create table ops.purges (
 );
 
 comment on table ops.purges is
-'Receipts: one row per month of a raw table whose files were deleted as its policy asks. It stays frozen, and '
-'does not come back.';
+'Receipts: one row per month of a raw table whose files were deleted as its policy asks. It stays frozen, '
+'and does not come back.';
 comment on column ops.purges.table_name is 'Raw table, with its schema.';
 comment on column ops.purges.month is 'First UTC day of the month.';
 comment on column ops.purges.rows is 'How many rows its files had.';
@@ -200,7 +200,8 @@ comment on column ops.purges.bytes is 'Their size.';
 comment on column ops.purges.files is 'Their rows in ops.archive_files: where each was, and its checksums.';
 comment on column ops.purges.policy is 'The policy, in words.';
 comment on column ops.purges.purged_by is 'Role that logged in to do it.';
-comment on column ops.purges.purged_at is 'When it was decided; the files were deleted at once, or on the next try.';
+comment on column ops.purges.purged_at is
+'When it was decided; the files were deleted at once, or on the next try.';
 
 grant select on ops.month_clocks, ops.purges to agentbooks_refresher, agentbooks_retention;
 grant select, insert on ops.frozen_for to agentbooks_refresher;
@@ -996,7 +997,8 @@ begin atomic
         and coalesce(h.table_name, departed) = departed
         and (
             h.first_day is null
-            or h.first_day < holds_on_departed.month + interval '1 month' and h.last_day >= holds_on_departed.month
+            or h.first_day < holds_on_departed.month + interval '1 month'
+            and h.last_day >= holds_on_departed.month
         )
         and (
             num_nonnulls(h.subject_id, h.session_id, h.trace_id) = 0

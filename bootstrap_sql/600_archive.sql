@@ -270,8 +270,8 @@ end
 $function$;
 
 comment on function ops.sync_archives() is
-'Gives each archive what its raw table has got since: columns, indexes, comments, keys, policies and rights to '
-'read. The bootstrap calls it after each of its files.';
+'Gives each archive what its raw table has got since: columns, indexes, comments, keys, policies and '
+'rights to read. The bootstrap calls it after each of its files.';
 
 revoke all on function ops.create_archive(regclass) from public;
 revoke all on function ops.sync_archives() from public;

@@ -80,7 +80,10 @@ begin
             hot
             using errcode = 'wrong_object_type';
     end if;
-    if month is distinct from date_trunc('month', month)::date or month >= date_trunc('month', now())::date then
+    if
+        month is null or month <> date_trunc('month', month)::date
+        or month >= date_trunc('month', now())::date
+    then
         raise exception 'archive_month: % of % is not the first day of a month that is over', month, hot
             using errcode = 'invalid_parameter_value';
     end if;
