@@ -143,14 +143,27 @@ begin
             -- What hangs under them is deleted with them, also where it has left the database.
             if exists (select from ops.departed_keys) then
                 for child in
-                    select l.table_name, p.attname as parent_column
+                    select
+                        ops.relation_name(f.conrelid) as table_name,
+                        p.attname as parent_column,
+                        f.confdeltype = 'c' and exists (
+                            select from ops.table_layouts as l
+                            where to_regclass(l.table_name) = f.conrelid and l.distribution_column = c.attname
+                        ) as is_key
                     from pg_constraint as f
                     inner join pg_attribute as p on f.confrelid = p.attrelid and f.confkey[1] = p.attnum
                     inner join pg_attribute as c on f.conrelid = c.attrelid and f.conkey[1] = c.attnum
-                    inner join ops.table_layouts as l
-                        on to_regclass(l.table_name) = f.conrelid and l.distribution_column = c.attname
-                    where f.contype = 'f' and f.confdeltype = 'c' and f.confrelid = tg_relid
+                    where
+                        f.contype = 'f' and f.conparentid = 0 and f.confdeltype in ('c', 'n')
+                        and f.confrelid = to_regclass(departed_from)
                 loop
+                    execute format(
+                        'insert into ops.changes (table_name, keys) '
+                        'select distinct k.table_name, k.followed_by from old_rows as o '
+                        'inner join ops.departed_keys as k on k.found_by @> array[o.%I::text] '
+                        'where k.table_name = %L', child.parent_column, child.table_name
+                    );
+                    continue when not child.is_key;
                     execute format(
                         'update ops.departed_keys as k set is_orphaned = true from old_rows as o '
                         'where k.key = o.%I::text and k.table_name = %L', child.parent_column, child.table_name

@@ -46,22 +46,33 @@ comment on column ops.frozen_for.month is 'First UTC day of the month.';
 
 create table ops.departed_keys (
     table_name text not null,
+    month date not null check (extract(day from month) = 1),
     key text not null,
     day date not null,
+    followed_by jsonb not null check (jsonb_typeof(followed_by) = 'object'),
+    found_by text[] not null,
     is_orphaned boolean not null default false,
-    primary key (table_name, key, day)
+    primary key (table_name, key, day, followed_by, month)
 );
 
 -- A deleted trace or session, whatever has left of it.
 create index idx_departed_keys_key on ops.departed_keys (key);
+-- An agent, a user, the root of a tree.
+create index idx_departed_keys_found_by on ops.departed_keys using gin (found_by);
 
 comment on table ops.departed_keys is
-'What is left of rows that have gone: one row per trace, session or pattern and UTC day. A change that leads '
-'to days through such rows finds them here, and a person''s data is found where it went.';
+'What is left of rows that have gone: one row per UTC day and trace, session or pattern, and whatever else '
+'their changes are followed by. A change that leads to days through such rows finds them here, and a '
+'person''s data is found where it went.';
 comment on column ops.departed_keys.table_name is 'Raw table, with its schema.';
+comment on column ops.departed_keys.month is 'First UTC day of the month with which they left.';
 comment on column ops.departed_keys.key is
-'What the rows hang under: the column by which ops.table_layouts would spread the table.';
-comment on column ops.departed_keys.day is 'UTC day of the rows.';
+'What the rows hang under: the column by which ops.table_layouts would spread the table, or its key.';
+comment on column ops.departed_keys.day is 'UTC day by which models count the rows.';
+comment on column ops.departed_keys.followed_by is 'What their changes are followed by, as in ops.changes.';
+comment on column ops.departed_keys.found_by is
+'All ids in followed_by, and those of the users, sessions and traces that the rows name. Of what was '
+'purged the key alone.';
 comment on column ops.departed_keys.is_orphaned is
 'Whether what they hang under was deleted since, and with it they: they do not come back.';
 
@@ -136,7 +147,7 @@ create table ops.archive_files (
     checksums jsonb not null check (jsonb_typeof(checksums) = 'object'),
     schema jsonb not null,
     code_version text not null,
-    state text not null check (state in ('written', 'verified'))
+    state text not null check (state in ('written', 'verified', 'purged'))
 );
 
 create index idx_archive_files_month on ops.archive_files (table_name, month);
@@ -154,8 +165,45 @@ comment on column ops.archive_files.checksums is
 comment on column ops.archive_files.schema is 'By column: its type in the table.';
 comment on column ops.archive_files.code_version is 'Version of agentbooks that wrote it.';
 comment on column ops.archive_files.state is
-'written; verified: read back, and found equal to the rows of the table.';
+'written; verified: read back, and found equal to the rows of the table; purged: about to be deleted.';
 
+create table ops.month_clocks (
+    table_name text not null primary key,
+    clock text not null
+);
+
+comment on table ops.month_clocks is
+'One row per raw table in one piece whose rows leave by months. Once in its archive a row keeps its time, '
+'which before may be missing or move.';
+comment on column ops.month_clocks.table_name is 'Raw table, with its schema.';
+comment on column ops.month_clocks.clock is 'Column whose UTC month says with which month a row leaves.';
+
+create table ops.purges (
+    table_name text not null,
+    month date not null check (extract(day from month) = 1),
+    rows bigint not null check (rows >= 0),
+    bytes bigint not null check (bytes >= 0),
+    files jsonb not null check (jsonb_typeof(files) = 'array'),
+    policy text not null check (policy <> ''),
+    purged_by text not null default session_user,
+    purged_at timestamptz not null default clock_timestamp(),
+    primary key (table_name, month)
+);
+
+comment on table ops.purges is
+'Receipts: one row per month of a raw table whose files were deleted as its policy asks. It stays frozen, '
+'and does not come back.';
+comment on column ops.purges.table_name is 'Raw table, with its schema.';
+comment on column ops.purges.month is 'First UTC day of the month.';
+comment on column ops.purges.rows is 'How many rows its files had.';
+comment on column ops.purges.bytes is 'Their size.';
+comment on column ops.purges.files is 'Their rows in ops.archive_files: where each was, and its checksums.';
+comment on column ops.purges.policy is 'The policy, in words.';
+comment on column ops.purges.purged_by is 'Role that logged in to do it.';
+comment on column ops.purges.purged_at is
+'When it was decided; the files were deleted at once, or on the next try.';
+
+grant select on ops.month_clocks, ops.purges to agentbooks_refresher, agentbooks_retention;
 grant select, insert on ops.frozen_for to agentbooks_refresher;
 grant select, insert, delete on ops.late_rows to agentbooks_refresher;
 grant select, insert, update on ops.departures to agentbooks_refresher;
@@ -173,13 +221,10 @@ stable
 set search_path = pg_catalog, pg_temp
 return (
     select quote_ident(a.attname)
-    from pg_partitioned_table as p
-    inner join pg_attribute as a on p.partrelid = a.attrelid and p.partattrs[0] = a.attnum
-    where p.partstrat = 'r' and p.partrelid in (
-        monthly, to_regclass(format('archive.%I', replace(ops.relation_name(monthly), '.', '__')))
-    )
-    order by p.partrelid <> monthly
-    limit 1
+    from pg_attribute as a
+    left join pg_partitioned_table as p on a.attrelid = p.partrelid and p.partstrat = 'r'
+    left join ops.month_clocks as c on ops.relation_name(a.attrelid) = c.table_name
+    where a.attrelid = monthly and a.attnum > 0 and (a.attnum = p.partattrs[0] or a.attname = c.clock)
 );
 
 comment on function ops.month_clock(regclass) is
@@ -198,7 +243,7 @@ declare
     column_names text;
 begin
     if clock is null then
-        raise exception 'month_rows: % is not kept by months, in partitions of it or of its archive', monthly
+        raise exception 'month_rows: % is not kept by months', monthly
             using errcode = 'wrong_object_type';
     end if;
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum) into column_names
@@ -465,6 +510,11 @@ begin
         update ops.departures as d set readers = readers || reader.target
         where d.table_name = monthly_name and d.month = first_day;
     end loop;
+    -- The order of decisions goes with them; what it led to is kept.
+    if monthly_name = 'agentic.agent_decisions' and to_regclass('intermediate.int_trust__folded') is not null then
+        perform ops.checkpoint_trust('intermediate.int_trust__folded', first_day + n)
+        from generate_series(0, (first_day + interval '1 month')::date - first_day - 1) as n;
+    end if;
     return frozen_days;
 end
 $function$;
@@ -498,9 +548,8 @@ begin
             format(
                 'select %1$L as table_name, jsonb_build_object(''day'', d::date) as keys '
                 'from generate_series(%2$L::timestamp, %3$L::timestamp, interval ''1 day'') as d '
-                'union all select k.table_name, jsonb_build_object(l.distribution_column, k.key, ''day'', k.day) '
-                'from ops.departed_keys as k inner join ops.table_layouts as l using (table_name) '
-                'where k.table_name = %1$L and k.day between %2$L and %3$L',
+                'union all select k.table_name, k.followed_by from ops.departed_keys as k '
+                'where k.table_name = %1$L and k.month = %2$L',
                 departed.table_name, departed.month, (departed.month + interval '1 month - 1 day')::date
             ),
             dirty_sql
@@ -713,7 +762,7 @@ $function$;
 comment on function ops.holds_on(regclass, text) is
 'One row per legal hold in force that covers some of a table''s rows, and how many of them.';
 
-create function ops.departure_refusals(monthly regclass, month date) returns table (reason text)
+create function ops.departure_refusals(monthly regclass, month date) returns table (kind text, reason text)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -727,6 +776,7 @@ declare
     departure ops.departures;
     present_rows bigint;
     late_rows bigint;
+    rows_in_use bigint;
     copy record;
 begin
     if month is null or ops.month_clock(monthly) is null
@@ -739,27 +789,42 @@ begin
     select * into departure from ops.departures as d where d.table_name = monthly_name and d.month = first_day;
 
     if departure.removed_at is not null then
+        kind := 'has_left';
         reason := format('%s left on %s', month_text, (departure.removed_at at time zone 'UTC')::date);
         return next;
         return;
     end if;
 
     return query
-    select format('%s is not over', month_text)
+    select 'not_over', format('%s is not over', month_text)
     from ops.as_of as a
     where a.as_of_date <= last_day
     union all
-    select format('%s has no partition; ops.maintain_partitions makes one for rows that wait', month_text)
-    where not exists (select from ops.month_partitions(monthly, first_day));
+    select 'no_partition', format('%s has no partition; ops.maintain_partitions makes one for rows that wait', month_text)
+    from pg_partitioned_table as p
+    where p.partrelid = monthly and not exists (select from ops.month_partitions(monthly, first_day));
+
+    -- Of a table in one piece only what is archived leaves: the rest is at work, or others lean on it.
+    if not exists (select from pg_partitioned_table as p where p.partrelid = monthly) then
+        execute format(
+            'select count(*) from %s where %s >= %L and %2$s < %4$L', monthly, ops.month_clock(monthly),
+            first_day::timestamp at time zone 'UTC', (last_day + 1)::timestamp at time zone 'UTC'
+        ) into rows_in_use;
+        if rows_in_use > 0 then
+            kind := 'still_active';
+            reason := format('%s has %s rows that are not archived', month_text, rows_in_use);
+            return next;
+        end if;
+    end if;
 
     if departure.table_name is null then
         return query
-        select format('%s is not frozen%s: run ops.freeze_month', month_text, ' in ' || string_agg(b.target, ', '))
+        select 'not_frozen', format('%s is not frozen%s: run ops.freeze_month', month_text, ' in ' || string_agg(b.target, ', '))
         from ops.readers(monthly_name) as b
         where not b.is_developers;
     else
         return query
-        select format(
+        select 'younger_mart', format(
             '%s is not frozen in %s, which is younger: thaw it, run dbt, and freeze it again', month_text, b.target
         )
         from ops.readers(monthly_name) as b
@@ -773,6 +838,7 @@ begin
         from ops.late_rows as l
         where l.table_name = monthly_name and l.day between first_day and last_day;
         if late_rows > 0 then
+            kind := 'late_rows';
             reason := format(
                 '%s: changes came since it was frozen (%s): thaw it, run dbt, and freeze it again',
                 month_text, late_rows
@@ -798,21 +864,68 @@ begin
     from ops.archive_files as f
     where f.table_name = monthly_name and f.month = first_day and f.state = 'verified';
     if copy.rows <> present_rows then
+        kind := 'no_verified_copy';
         reason := format('%s has %s rows, its verified copy %s', month_text, present_rows, copy.rows);
         return next;
     elsif present_rows > 0 and copy.checksums <> ops.column_checksums(monthly, rows_sql) then
+        kind := 'no_verified_copy';
         reason := format('%s is not what its verified copy says', month_text);
         return next;
     end if;
 
     return query
-    select format('%s: legal hold %s covers %s rows', month_text, h.hold_id, h.held_rows)
+    select 'legal_hold', format('%s: legal hold %s covers %s rows', month_text, h.hold_id, h.held_rows)
     from ops.holds_on(monthly, rows_sql) as h;
 end
 $function$;
 
 comment on function ops.departure_refusals(regclass, date) is
 'One row per reason why a month of a raw table may not leave the database; none if it may.';
+
+create function ops.departing_keys(monthly regclass, month date) returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    monthly_name constant text := ops.relation_name(monthly);
+    key_column text;
+    found_by text;
+begin
+    select coalesce(
+        (select l.distribution_column from ops.table_layouts as l where l.table_name = monthly_name),
+        (
+            select a.attname
+            from pg_index as i
+            inner join pg_attribute as a on i.indrelid = a.attrelid and i.indkey[0] = a.attnum
+            where i.indrelid = monthly and i.indisprimary
+        )
+    ) into key_column;
+    select coalesce(string_agg(format('r.%I::text', a.attname), ', '), 'null') into found_by
+    from pg_attribute as a
+    where
+        a.attrelid = monthly
+        and a.attname in (
+            'user_id', 'sender_user_id', 'sender_agent_id', 'session_id', 'trace_id', 'correlation_id', 'root_id'
+        );
+    return format(
+        'select %1$L as table_name, %2$L::date as month, d.key, (d.keys ->> ''day'')::date as day, d.keys as followed_by, '
+        'array_agg(distinct i.id) as found_by '
+        'from (select distinct r.%3$I::text as key, jsonb_build_object(%3$L, r.%3$I) || c.keys as keys, '
+        'array[%4$s] as ids from (%5$s) as r '
+        'cross join lateral (select to_jsonb(k) as keys from (select %6$s) as k) as c) as d '
+        'cross join lateral (select e.value from jsonb_each_text(d.keys - ''day'') as e '
+        'union select u.value from unnest(d.ids) as u (value)) as i (id) '
+        'where i.id is not null group by d.key, d.keys',
+        monthly_name, date_trunc('month', month::timestamp)::date, key_column, found_by,
+        ops.month_rows(monthly, month),
+        (select c.keys from ops.captured_tables as c where c.table_name = monthly_name)
+    );
+end
+$function$;
+
+comment on function ops.departing_keys(regclass, date) is
+'Query of the rows of ops.departed_keys for a month of a table.';
 
 create function ops.remove_month(monthly regclass, month date) returns bigint
 language plpgsql
@@ -822,14 +935,23 @@ as $function$
 declare
     monthly_name constant text := ops.relation_name(monthly);
     first_day constant date := date_trunc('month', month::timestamp)::date;
+    -- Of a table in one piece.
+    archive constant regclass := (
+        select to_regclass(format('archive.%I', replace(monthly_name, '.', '__')))
+        where not exists (select from pg_partitioned_table as p where p.partrelid = monthly)
+    );
     refusals text;
     part regclass;
     removed_rows bigint;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
     -- Nobody writes to the month while it is weighed; the rest of the table is left alone.
-    for part in select p from ops.month_partitions(monthly, first_day) as p loop
-        execute format('lock table only %s in share mode', part);
+    for part in
+        select p from ops.month_partitions(monthly, first_day) as p
+        union all
+        select archive where archive is not null
+    loop
+        execute format('lock table only %s in share row exclusive mode', part);
     end loop;
     select string_agg(r.reason, '; ') into refusals from ops.departure_refusals(monthly, first_day) as r;
     if refusals is not null then
@@ -837,11 +959,8 @@ begin
     end if;
 
     execute format(
-        'insert into ops.departed_keys (table_name, key, day) '
-        'select distinct %L, r.%I::text, (r.%s at time zone ''UTC'')::date from (%s) as r on conflict do nothing',
-        monthly_name,
-        (select l.distribution_column from ops.table_layouts as l where l.table_name = monthly_name),
-        ops.month_clock(monthly), ops.month_rows(monthly, first_day)
+        'insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by) %s on conflict do nothing',
+        ops.departing_keys(monthly, first_day)
     );
     execute format('select count(*) from (%s) as r', ops.month_rows(monthly, first_day)) into removed_rows;
     if monthly_name = 'agentic.agent_audit_log' then
@@ -854,6 +973,14 @@ begin
     for part in select p from ops.month_partitions(monthly, first_day) as p loop
         execute format('drop table %s', part);
     end loop;
+    if archive is not null then
+        perform ops.set_lifecycle(true);
+        execute format(
+            'delete from %s where %s >= %L and %2$s < %4$L', archive, ops.month_clock(monthly),
+            first_day::timestamp at time zone 'UTC', (first_day + interval '1 month')::timestamp at time zone 'UTC'
+        );
+        perform ops.set_lifecycle(false);
+    end if;
     update ops.departures as d set removed_at = clock_timestamp()
     where d.table_name = monthly_name and d.month = first_day;
     return removed_rows;
@@ -863,6 +990,110 @@ $function$;
 comment on function ops.remove_month(regclass, date) is
 'Drops a month of a raw table, from the table and its archive, if ops.departure_refusals has nothing against '
 'it; returns how many rows went. Their verified files are then all there is of them.';
+
+
+-- The end: what its policy does not keep for ever
+
+create function ops.holds_on_departed(departed text, month date) returns setof bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select h.hold_id
+    from ops.legal_holds as h
+    where
+        h.released_at is null
+        and coalesce(h.table_name, departed) = departed
+        and (
+            h.first_day is null
+            or h.first_day < holds_on_departed.month + interval '1 month'
+            and h.last_day >= holds_on_departed.month
+        )
+        and (
+            num_nonnulls(h.subject_id, h.session_id, h.trace_id) = 0
+            or exists (
+                select
+                from ops.departed_keys as k
+                where
+                    k.table_name = departed
+                    and k.month = holds_on_departed.month
+                    -- By its own ids, or by those of the trace or session that it hangs under.
+                    and not exists (
+                        select
+                        from unnest(array[h.subject_id, h.session_id, h.trace_id]) as s (held_id)
+                        where
+                            s.held_id is not null
+                            and k.found_by @> array[s.held_id] is not true
+                            and not exists (
+                                select
+                                from ops.departed_keys as p
+                                where p.found_by @> array[s.held_id] and p.key = any(k.found_by)
+                            )
+                    )
+            )
+        )
+    order by h.hold_id;
+end;
+
+comment on function ops.holds_on_departed(text, date) is
+'The legal holds in force that cover rows of a month which has left, as far as ops.departed_keys tells.';
+
+create function ops.purge_month(monthly regclass, month date, policy text) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    monthly_name constant text := ops.relation_name(monthly);
+    first_day constant date := date_trunc('month', month::timestamp)::date;
+    month_text constant text := to_char(first_day, 'YYYY-MM') || ' of ' || monthly_name;
+    holds text;
+    purged_rows bigint;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
+    perform from ops.departures as d
+    where d.table_name = monthly_name and d.month = first_day and d.removed_at is not null;
+    if not found then
+        raise exception 'purge_month: % has not left the database', month_text
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    select string_agg(format('legal hold %s', h), ', ') into holds
+    from ops.holds_on_departed(monthly_name, first_day) as h;
+    if holds is not null then
+        raise exception 'purge_month: % is kept by %', month_text, holds
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+
+    insert into ops.purges (table_name, month, rows, bytes, files, policy)
+    select
+        monthly_name, first_day, coalesce(sum(f.rows), 0), coalesce(sum(f.bytes), 0),
+        coalesce(jsonb_agg(to_jsonb(f) - 'schema' order by f.url), '[]'), purge_month.policy
+    from ops.archive_files as f
+    where f.table_name = monthly_name and f.month = first_day
+    on conflict do nothing;
+    update ops.archive_files as f set state = 'purged'
+    where f.table_name = monthly_name and f.month = first_day;
+    -- That a trace was here must be known as long as rows may hang under it; whose it was not.
+    with named as (
+        delete from ops.departed_keys as k
+        where k.table_name = monthly_name and k.month = first_day
+        returning k.*
+    )
+
+    insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, is_orphaned)
+    select
+        n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id', array[n.key], bool_or(n.is_orphaned)
+    from named as n
+    group by n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id';
+    select p.rows into purged_rows from ops.purges as p
+    where p.table_name = monthly_name and p.month = first_day;
+    return purged_rows;
+end
+$function$;
+
+comment on function ops.purge_month(regclass, date, text) is
+'Writes the receipt for the files of a month that has left, unless a legal hold covers it; returns how many '
+'rows they have. From then on they may be deleted, and nothing restores the month.';
 
 
 -- The way back
@@ -930,6 +1161,9 @@ begin
     )
 
     select count(*) into thawed_days from thawed;
+    if monthly_name = 'agentic.agent_decisions' then
+        delete from ops.trust_checkpoints as c where c.as_of_date >= first_day;
+    end if;
     delete from ops.departures as d where d.table_name = monthly_name and d.month = first_day;
     return thawed_days;
 end
@@ -967,6 +1201,13 @@ begin
         raise exception 'stage_month: % of % has not left', to_char(first_day, 'YYYY-MM'), monthly
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    if exists (
+        select from ops.purges as p where p.table_name = ops.relation_name(monthly) and p.month = first_day
+    ) then
+        raise exception 'stage_month: % of % was purged, as its policy asks; its receipt is in ops.purges',
+            to_char(first_day, 'YYYY-MM'), monthly
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     execute format('drop table if exists %s', staged);
     -- Checks, keys and indexes wait for its partition; what a crash empties is refused.
     execute format('create unlogged table %s (like %s including generated)', staged, monthly);
@@ -992,6 +1233,11 @@ declare
     staged constant regclass := to_regclass(ops.staged_name(monthly, month));
     column_names text;
     key_names text;
+    assignments text;
+    is_same_key text;
+    refused_sql text;
+    is_monthly boolean;
+    is_taken boolean;
     staged_rows bigint;
     orphaned_rows bigint;
     restored_rows bigint;
@@ -1056,10 +1302,12 @@ begin
         end if;
         execute format(
             'delete from %s as s using ops.departed_keys as k where k.is_orphaned '
-            'and k.table_name = %L and k.key = s.%I::text and k.day between %L and %L',
-            staged, monthly_name,
-            (select l.distribution_column from ops.table_layouts as l where l.table_name = monthly_name),
-            first_day, (first_day + interval '1 month - 1 day')::date
+            'and k.table_name = %L and k.month = %L and k.key = s.%I::text',
+            staged, monthly_name, first_day,
+            coalesce(
+                (select l.distribution_column from ops.table_layouts as l where l.table_name = monthly_name),
+                parent.child_column
+            )
         );
         parent_archive := to_regclass(
             format('archive.%I', replace(ops.relation_name(parent.name), '.', '__'))
@@ -1085,57 +1333,93 @@ begin
         end if;
     end loop;
 
-    -- They join what has come meanwhile, in a partition that has no triggers as long as it is detached. Beside
-    -- parents that are archived they are archived themselves: their keys allow nothing else.
-    if (select c.relkind <> 'p' from pg_class as c where c.oid = monthly) then
-        parent_table := archive;
-    end if;
-    perform ops.create_month_partitions(parent_table, first_day, first_day);
-    part := to_regclass(format(
-        '%I.%I', split_part(ops.relation_name(parent_table), '.', 1),
-        ops.month_partition_name(parent_table, first_day)
-    ));
-    execute format('alter table %s detach partition %s', parent_table, part);
-
     select
         string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attgenerated = ''),
-        string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attnum = any(i.indkey))
-    into column_names, key_names
+        string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attnum = any(i.indkey)),
+        string_agg(format('%1$I = s.%1$I', a.attname), ', ') filter (
+            where a.attgenerated = '' and a.attnum <> all(i.indkey)
+        ),
+        string_agg(format('r.%1$I = s.%1$I', a.attname), ' and ') filter (where a.attnum = any(i.indkey))
+    into column_names, key_names, assignments, is_same_key
     from pg_attribute as a
     inner join pg_index as i on a.attrelid = i.indrelid and i.indisprimary
     where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped;
+
+    -- They join what has come meanwhile, in a partition that has no triggers as long as it is detached. Beside
+    -- parents that are archived they are archived themselves: their keys allow nothing else.
+    is_monthly := exists (select from pg_partitioned_table as p where p.partrelid = monthly);
+    if is_monthly then
+        perform ops.create_month_partitions(parent_table, first_day, first_day);
+        part := to_regclass(format(
+            '%I.%I', split_part(ops.relation_name(parent_table), '.', 1),
+            ops.month_partition_name(parent_table, first_day)
+        ));
+        execute format('alter table %s detach partition %s', parent_table, part);
+    else
+        part := archive;
+        perform ops.set_lifecycle(true);
+    end if;
     -- Where its key was taken, a later one would have been refused, and is now.
+    refused_sql := 'insert into ops.rejected_records '
+        '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
+        'select sha256(d.record), %4$L, 1, ''a row of this key was archived before it came'', '
+        'substring(d.record for 65536), octet_length(d.record) from doubled as d on conflict do nothing';
     execute format(
         'with doubled as ('
         'delete from %1$s as r where (%2$s) in (select %2$s from %3$s) '
-        'returning convert_to(to_jsonb(r)::text, ''UTF8'') as record) '
-        'insert into ops.rejected_records '
-        '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
-        'select sha256(d.record), %4$L, 1, ''a row of this key was archived before it came'', '
-        'substring(d.record for 65536), octet_length(d.record) from doubled as d on conflict do nothing',
+        'returning convert_to(to_jsonb(r)::text, ''UTF8'') as record) ' || refused_sql,
         part, key_names, staged, 'restored ' || monthly_name
     );
-    execute format('insert into %s (%s) select %2$s from %s', part, column_names, staged);
-    execute format('select count(*) from %s', part) into restored_rows;
+    if not is_monthly then
+        -- Others may lean on the later one: it becomes the one that was archived.
+        execute format('select exists (select from %s where (%s) in (select %2$s from %3$s))', monthly, key_names, staged)
+        into is_taken;
+        if is_taken then
+            execute format(
+                'insert into ops.changes (table_name, keys) select %L, to_jsonb(k) '
+                'from (select distinct %s from %s as r where (%s) in (select %4$s from %5$s)) as k',
+                monthly_name, (select c.keys from ops.captured_tables as c where c.table_name = monthly_name),
+                monthly, key_names, staged
+            );
+            execute format(
+                'with doubled as (select convert_to(to_jsonb(r)::text, ''UTF8'') as record from %1$s as r '
+                'where (%2$s) in (select %2$s from %3$s)) ' || refused_sql,
+                monthly, key_names, staged, 'restored ' || monthly_name
+            );
+            execute format('alter table %s disable trigger user', monthly);
+            execute format(
+                'update %s as r set %s from %s as s where %s', monthly, assignments, staged, is_same_key
+            );
+            execute format('alter table %s enable trigger user', monthly);
+        end if;
+    end if;
+    execute format(
+        'insert into %1$s (%2$s) overriding system value select %2$s from %3$s as s%4$s', part, column_names, staged,
+        case when not is_monthly then format(' where not exists (select from %s as r where %s)', monthly, is_same_key) end
+    );
+    if not is_monthly then
+        perform ops.set_lifecycle(false);
+    end if;
 
     -- A refresh of what they lead to finds them by their keys; they themselves are no change.
     execute format(
         'insert into ops.changes (table_name, keys) '
         'select %1$L, to_jsonb(k) from (select distinct %2$s from %3$s) as k '
-        'union select k.table_name, jsonb_build_object(l.distribution_column, k.key, ''day'', k.day) '
-        'from ops.departed_keys as k inner join ops.table_layouts as l using (table_name) '
-        'where k.table_name = %1$L and k.day between %4$L and %5$L',
+        'union select k.table_name, k.followed_by from ops.departed_keys as k '
+        'where k.table_name = %1$L and k.month = %4$L',
         monthly_name, (select c.keys from ops.captured_tables as c where c.table_name = monthly_name), staged,
-        first_day, (first_day + interval '1 month - 1 day')::date
+        first_day
     );
-    execute format(
-        'alter table %s attach partition %s for values from (%L) to (%L)',
-        parent_table, part, first_day::timestamptz, (first_day + interval '1 month')::timestamptz
-    );
+    if is_monthly then
+        execute format(
+            'alter table %s attach partition %s for values from (%L) to (%L)',
+            parent_table, part, first_day::timestamptz, (first_day + interval '1 month')::timestamptz
+        );
+    end if;
+    execute format('select count(*) from (%s) as r', ops.month_rows(monthly, first_day)) into restored_rows;
     execute format('drop table %s', staged);
 
-    delete from ops.departed_keys as k
-    where k.table_name = monthly_name and k.day between first_day and (first_day + interval '1 month - 1 day')::date;
+    delete from ops.departed_keys as k where k.table_name = monthly_name and k.month = first_day;
     if monthly_name = 'agentic.agent_audit_log' then
         delete from ops.departed_audit_links as l
         where l.day between first_day and (first_day + interval '1 month - 1 day')::date;
@@ -1166,7 +1450,10 @@ revoke all on function ops.note_moved_rows(regclass, text, text, text) from publ
 revoke all on function ops.note_late_rows(text, text[], text, date[]) from public;
 revoke all on function ops.holds_on(regclass, text) from public;
 revoke all on function ops.departure_refusals(regclass, date) from public;
+revoke all on function ops.departing_keys(regclass, date) from public;
 revoke all on function ops.remove_month(regclass, date) from public;
+revoke all on function ops.holds_on_departed(text, date) from public;
+revoke all on function ops.purge_month(regclass, date, text) from public;
 revoke all on function ops.thaw_month(regclass, date) from public;
 revoke all on function ops.staged_name(regclass, date) from public;
 revoke all on function ops.stage_month(regclass, date) from public;
@@ -1188,6 +1475,8 @@ grant execute on function ops.holds_on(regclass, text) to agentbooks_retention;
 grant execute on function ops.departure_refusals(regclass, date)
 to agentbooks_refresher, agentbooks_retention;
 grant execute on function ops.remove_month(regclass, date) to agentbooks_retention;
+grant execute on function ops.holds_on_departed(text, date) to agentbooks_retention;
+grant execute on function ops.purge_month(regclass, date, text) to agentbooks_retention;
 grant execute on function ops.thaw_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.stage_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.restore_month(regclass, date) to agentbooks_retention;

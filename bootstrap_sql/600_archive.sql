@@ -155,6 +155,28 @@ begin
         loop
             execute format('comment on column %s.%I is %L', paired.archive, part.name, part.words);
         end loop;
+
+        -- What has come to be searched by is searched by in the archive. A check binds rows when they are
+        -- written: it is asked of archived ones once they come back.
+        for part in
+            select w.words
+            from pg_index as i
+            join pg_class as c on i.indexrelid = c.oid
+            join pg_am as a on c.relam = a.oid
+            join pg_class as h on i.indrelid = h.oid
+            cross join lateral (
+                select regexp_replace(pg_get_indexdef(i.indexrelid), '^.*? USING ', '') as words
+            ) as w
+            where i.indrelid = paired.hot and not i.indisexclusion
+                and (h.relkind = 'p' or a.amname in ('btree', 'brin'))
+                and not exists (
+                    select from pg_index as k
+                    where k.indrelid = paired.archive
+                        and regexp_replace(pg_get_indexdef(k.indexrelid), '^.*? USING ', '') = w.words
+                )
+        loop
+            execute format('create index on %s using %s', paired.archive, part.words);
+        end loop;
     end loop;
 
     for paired in
@@ -248,8 +270,8 @@ end
 $function$;
 
 comment on function ops.sync_archives() is
-'Gives each archive what its raw table has got since: columns, comments, keys, policies and rights to '
-'read. The bootstrap calls it after each of its files.';
+'Gives each archive what its raw table has got since: columns, indexes, comments, keys, policies and '
+'rights to read. The bootstrap calls it after each of its files.';
 
 revoke all on function ops.create_archive(regclass) from public;
 revoke all on function ops.sync_archives() from public;
@@ -282,5 +304,41 @@ from (values
     ('agentic.conversation_history'),
     ('agentic.trust_metrics')
 ) as t (hot);
+
+-- By what the rows of a table in one piece leave: as seed retention_policies says it of the longest term.
+insert into ops.month_clocks (table_name, clock)
+values
+    ('raaf.raaf_tracing_traces', 'created_at'),
+    ('observability.traces', 'started_at'),
+    ('observability.cost_records', 'created_at'),
+    ('observability.usage_logs', 'created_at'),
+    ('traceability.execution_traces', 'started_at'),
+    ('traceability.agent_routing_decisions', 'created_at'),
+    ('traceability.endpoint_calls', 'started_at'),
+    ('chat.conversation_sessions', 'last_active'),
+    ('chat.chat_messages', 'created_at'),
+    ('chat.message_versions', 'created_at'),
+    ('chat.agent_memories', 'expires_at'),
+    ('chat.memory_consolidations', 'created_at'),
+    ('chat.agent_states', 'valid_until'),
+    ('chat.state_checkpoints', 'created_at'),
+    ('chat.state_transitions', 'created_at'),
+    ('chat.context_snapshots', 'created_at'),
+    ('agentic.agent_sessions', 'started_at'),
+    ('agentic.trust_metrics', 'recorded_at');
+
+-- Rows come to an archive in about the order of their time.
+do $block$
+declare
+    clocked record;
+begin
+    for clocked in
+        select ops.archive_of(c.table_name::regclass) as archive, c.clock
+        from ops.month_clocks as c
+    loop
+        execute format('create index on %s using brin (%I)', clocked.archive, clocked.clock);
+    end loop;
+end
+$block$;
 
 select ops.sync_archives();

@@ -148,6 +148,17 @@ begin
 
     if is_back then
         execute format('alter table %s detach partition %s', archive, kept_part);
+        -- Of the table, since the month left it.
+        for parted in
+            select k.conname as name, pg_get_constraintdef(k.oid) as definition
+            from pg_constraint as k
+            where k.conrelid = hot and k.contype = 'c'
+                and not exists (
+                    select from pg_constraint as o where o.conrelid = kept_part and o.conname = k.conname
+                )
+        loop
+            execute format('alter table %s add constraint %I %s', kept_part, parted.name, parted.definition);
+        end loop;
         execute format('alter table %s set schema %s', kept_part, hot_schema);
         execute format('alter table %s rename to %I', kept_part, ops.month_partition_name(hot, month));
         if default_partition is not null then
@@ -184,6 +195,9 @@ exception
         raise exception 'unarchive_month: % of % belongs to rows that are archived themselves (%); bring those '
             'back first', month, hot, sqlerrm
             using errcode = 'foreign_key_violation';
+    when check_violation then
+        raise exception 'unarchive_month: % of % has rows that a later check refuses: %', month, hot, sqlerrm
+            using errcode = 'check_violation';
 end
 $function$;
 
@@ -247,6 +261,9 @@ begin
     end if;
 
     is_due := format('%I < %L', due ->> 'clock', (due ->> 'before')::timestamptz);
+    if due ? 'from' then
+        is_due := is_due || format(' and %I >= %L', due ->> 'clock', (due ->> 'from')::timestamptz);
+    end if;
     if due ? 'state_column' then
         is_due := is_due || format(
             ' and %I = any(%L)', due ->> 'state_column',
@@ -269,7 +286,7 @@ $function$;
 
 comment on function ops.is_due(regclass, jsonb) is
 'Condition on rows of a table, as SQL. due has clock (a column) and before (a moment) and may '
-'have state_column '
+'have from (a moment), state_column '
 'and states, tenants or other_tenants, and together_by (for ops.due_rows).';
 
 create function ops.due_rows(hot regclass, due jsonb) returns text

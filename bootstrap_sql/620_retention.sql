@@ -353,6 +353,35 @@ begin
         from policies as p
         where (p.active_for is null) <> (p.clock is null) or (p.active_for is null and p.finally <> 'keep')
         union all
+        select format(
+            'The policy for %s ends with %s and %s survivor: name what is to stay of an aggregate, and of nothing else.',
+            p.table_name, p.finally, case when p.survivor is null then 'has no' else 'names a' end
+        )
+        from policies as p
+        where (p.finally = 'aggregate') <> (p.survivor is not null)
+        union all
+        select format(
+            'The policy for %s ends with %s, but its rows cannot leave: it has neither months nor an archive.',
+            p.table_name, p.finally
+        )
+        from policies as p
+        join raw_tables as t on p.relation = t.relation
+        where p.finally <> 'keep' and p.state_column is distinct from 'verdict'
+            and ops.month_clock(p.relation) is null
+        union all
+        select format(
+            'The policy for %s goes by %s, but its rows leave by months of %s: add one that goes by that.',
+            p.table_name, p.clock, ops.month_clock(p.relation)
+        )
+        from policies as p
+        join raw_tables as t on p.relation = t.relation
+        where p.finally <> 'keep' and t.month_column is null
+            and not exists (
+                select from policies as o
+                where o.relation = p.relation and quote_ident(o.clock) = ops.month_clock(p.relation)
+            )
+            and ops.month_clock(p.relation) is not null
+        union all
         select format('The policy for %s has no reason: name the document or law it comes from.', p.table_name)
         from policies as p
         where p.reason is null
@@ -454,6 +483,21 @@ begin
         select format('%s is kept for less than %s, which must be: %s.', p.table_name, p.at_least, p.reason)
         from policies as p
         where p.gone_at < timestamp '2000-01-01' + ops.interval_of(p.at_least)
+        union all
+        select format(
+            'Tenant %s has terms of its own for %s, which %s: delete them from ops.retention_overrides.',
+            o.tenant_id, o.table_name,
+            case
+                when not exists (select from policies as p where p.table_name = o.table_name and p.active is not null)
+                    then 'has none by policy'
+                else 'does not say whose its rows are'
+            end
+        )
+        from ops.retention_overrides as o
+        where not exists (select from policies as p where p.table_name = o.table_name and p.active is not null)
+            or not exists (
+                select from columns as c where c.relation = to_regclass(o.table_name) and c.name = 'tenant_id'
+            )
         union all
         select format(
             'Tenant %s keeps %s for less than %s, which must be: %s.', o.tenant_id, p.table_name, p.at_least, p.reason

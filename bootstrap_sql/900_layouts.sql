@@ -107,6 +107,8 @@ values
     ('ops.late_rows', 'local'),
     ('ops.legal_holds', 'local'),
     ('ops.archive_files', 'local'),
+    ('ops.month_clocks', 'local'),
+    ('ops.purges', 'local'),
     ('ops.budgets', 'local'),
     ('ops.forecasts', 'local'),
     ('ops.learned_months', 'local'),

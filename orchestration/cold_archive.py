@@ -16,6 +16,7 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -167,6 +168,13 @@ class Archive:
             files.mv(path, new_path)
             if isinstance(files, LocalFileSystem):
                 _sync(Path(new_path).parent)
+
+    def delete(self, url: str) -> None:
+        """Delete a file, if it is still there."""
+        files, path = self._file(url)
+        with _told(f"cannot delete {url}"):
+            if files.exists(path):
+                files.rm_file(path)
 
     @contextmanager
     def fetched(self, url: str, sha256: str | None = None) -> Iterator[Path]:
@@ -329,6 +337,30 @@ def remove_month(
     return archived
 
 
+def purge_month(
+    connection: psycopg.Connection, archive: Archive, table: str, month: date, policy: str
+) -> int:
+    """Delete the files of a month that has left, and leave a receipt; return how many rows they had.
+
+    The receipt comes first: where this is cut short, the next try finds what is still to be deleted.
+
+    Raises:
+        AgentbooksError: The month has not left, a legal hold covers it, or the storage refuses.
+    """
+    with _refused():
+        rows = int(_one(connection, "select ops.purge_month(%s, %s, %s)", (table, month, policy)))
+    for (url,) in connection.execute(
+        "select url from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
+        (table, month),
+    ).fetchall():
+        archive.delete(url)
+    connection.execute(
+        "delete from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
+        (table, month),
+    )
+    return rows
+
+
 def restore_month(connection: psycopg.Connection, archive: Archive, table: str, month: date) -> int:
     """Bring a month back into its table from its files; return how many rows it has now.
 
@@ -364,6 +396,9 @@ def restore(
     """
     with _refused():
         months = connection.execute(AWAY, {"table": table, "first": first, "last": last}).fetchall()
+        if not months and (rows := _unarchive(connection, table, first, last)):
+            yield f"{table} {first:%Y-%m} to {last:%Y-%m}: {rows:,} rows are back."
+            return
     if not months:
         raise AgentbooksError(
             f"archive: nothing of {table} from {first:%Y-%m} to {last:%Y-%m} has left it; all of it is there."
@@ -375,6 +410,27 @@ def restore(
             with _refused():
                 rows = _one(connection, "select ops.unarchive_month(%s, %s)", (table, month))
         yield f"{table} {month:%Y-%m}: {rows or 0:,} rows are back."
+
+
+def _unarchive(connection: psycopg.Connection, table: str, first: date, last: date) -> int:
+    """Move what is archived of a table in one piece back into it; return how many rows."""
+    clock = _one(connection, "select clock from ops.month_clocks where table_name = %s", (table,))
+    if clock is None:
+        return 0
+    due = {
+        "clock": clock,
+        "from": f"{first:%Y-%m}-01T00:00Z",
+        "before": f"{following(last)}T00:00Z",
+    }
+    total = 0
+    while rows := _one(connection, "select ops.unarchive_rows(%s, %s)", (table, Jsonb(due))):
+        total += rows
+    return total
+
+
+def following(month: date) -> date:
+    """Return the first day of the month after that of a day."""
+    return (month.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 def read_month(
@@ -654,6 +710,8 @@ def _refused() -> Iterator[None]:
         psycopg.errors.UndefinedTable,
         psycopg.errors.InsufficientPrivilege,
         psycopg.errors.LockNotAvailable,
+        psycopg.errors.ForeignKeyViolation,
+        psycopg.errors.CheckViolation,
     ) as error:
         raise RefusedError(f"archive: {error.diag.message_primary}.") from error
     except (psycopg.OperationalError, psycopg.IntegrityError, psycopg.DataError) as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from graphlib import TopologicalSorter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,21 @@ from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from datetime import datetime
     from uuid import UUID
 
 SEED = "seeds.retention_policies"
 BATCH = 5_000
-WAITS_FOR_MONTHS = "stays in the archive: only tables that are kept by months leave it"
+# What is done on a month's way out: its days are frozen, and its rows copied.
+ON_THE_WAY = ("not_frozen", "no_verified_copy")
+KINDS = (
+    "legal_hold",
+    "tenant_override",
+    "still_active",
+    "unsealed_mart",
+    "late_rows",
+    "incomplete_survivor",
+    "other",
+)
 RETIRED = "retired by pattern_effectiveness, unused for its term"
 
 POLICIES = """
@@ -39,11 +49,26 @@ select
     string_to_array(p.states, ' ') as states,
     p.together_by,
     %(as_of)s - ops.interval_of(p.active_for) as active_before,
-    case when p.finally <> 'keep' then
+    case when p.finally <> 'keep' and quote_ident(p.clock) = ops.month_clock(to_regclass(p.table_name)) then
         %(as_of)s - ops.interval_of(p.active_for)
         - coalesce(ops.interval_of(p.archived_for), interval '0')
     end as leaves_before,
-    p.archived_for is not null as is_archived,
+    case when p.finally <> 'keep' and quote_ident(p.clock) = ops.month_clock(to_regclass(p.table_name)) then
+        %(as_of)s - ops.interval_of(p.active_for)
+        - coalesce(ops.interval_of(p.archived_for), interval '0')
+        - coalesce(ops.interval_of(p.cold_for), interval '0')
+    end as purged_before,
+    -- Of a table in one piece rows leave from its archive alone.
+    p.archived_for is not null or (
+        p.finally <> 'keep' and t.partrelid is null and ops.archive_of(to_regclass(p.table_name)) is not null
+    ) as is_archived,
+    array[p.active_for, p.archived_for, p.cold_for] as terms,
+    p.finally as ending,
+    p.survivor,
+    concat_ws(
+        ', ', 'active ' || p.active_for, 'archived ' || p.archived_for, 'cold ' || p.cold_for,
+        'then ' || p.finally
+    ) || ' (' || p.reason || ')' as words,
     p.payload_columns,
     %(as_of)s - ops.interval_of(p.payload_for) as payload_before,
     t.partrelid is not null as is_monthly
@@ -65,8 +90,19 @@ OVERRIDES = """
 select
     o.tenant_id,
     %(as_of)s - o.active_for as active_before,
-    %(as_of)s - o.payload_for as payload_before
+    %(as_of)s - o.payload_for as payload_before,
+    %(as_of)s - coalesce(o.active_for, ops.interval_of(p.active_for))
+    - coalesce(o.archived_for, ops.interval_of(p.archived_for), interval '0') as leaves_before,
+    %(as_of)s - coalesce(o.active_for, ops.interval_of(p.active_for))
+    - coalesce(o.archived_for, ops.interval_of(p.archived_for), interval '0')
+    - coalesce(o.cold_for, ops.interval_of(p.cold_for), interval '0') as purged_before,
+    array[
+        coalesce(o.active_for, ops.interval_of(p.active_for)),
+        coalesce(o.archived_for, ops.interval_of(p.archived_for)),
+        coalesce(o.cold_for, ops.interval_of(p.cold_for))
+    ]::text[] as terms
 from ops.retention_overrides as o
+join seeds.retention_policies as p on o.table_name = p.table_name and p.clock = %(clock)s
 where o.table_name = %(table)s
 order by o.tenant_id
 """
@@ -84,10 +120,76 @@ where
 order by m.month
 """
 
-HOLDS = """
-select h.hold_id, h.held_rows
-from ops.holds_on(%(table)s::regclass, ops.month_rows(%(table)s::regclass, %(month)s)) as h
+REFUSALS = """
+select kind, ltrim(replace(reason, to_char(%(month)s, 'YYYY-MM') || ' of ' || %(table)s, ''), ': ')
+from ops.departure_refusals(%(table)s::regclass, %(month)s)
+where kind <> all(%(on_the_way)s)
 """
+
+# Of those of a month alone, as far as they say: freezing asks the models.
+UNSEALED = """
+select string_agg(r.target, ', ' order by r.target)
+from ops.readers(%(table)s) as b
+join ops.refreshes as r using (target)
+where
+    not b.is_developers
+    and exists (
+        select from ops.unseen_changes(r.target, r.inputs) as c
+        where
+            c.keys is null
+            or (c.keys ->> 'day')::date between %(month)s and %(month)s + interval '1 month - 1 day'
+    )
+"""
+
+PURGES = """
+select
+    d.month,
+    coalesce(sum(f.rows), 0)::bigint,
+    coalesce(sum(f.bytes), 0)::bigint
+from ops.departures as d
+left join ops.archive_files as f using (table_name, month)
+where
+    d.table_name = %(table)s
+    and d.removed_at is not null
+    and (d.month + interval '1 month')::timestamp at time zone 'UTC' <= %(before)s
+    and (
+        f.url is not null
+        or not exists (
+            select from ops.purges as p where p.table_name = d.table_name and p.month = d.month
+        )
+    )
+group by d.month
+order by d.month
+"""
+
+# When the first thing that is not due yet will be, of months by their ends.
+NEXT = {
+    "archive month": """
+select (min(m.month) + interval '1 month')::timestamp at time zone 'UTC'
+from pg_inherits as i
+join pg_class as c on i.inhrelid = c.oid
+cross join lateral (
+    select to_date(substring(c.relname from '_y([0-9]{{4}}m[0-9]{{2}})$'), 'YYYY"m"MM') as month
+) as m
+where
+    i.inhparent = {name}::regclass
+    and (m.month + interval '1 month')::timestamp at time zone 'UTC' > {before}
+""",
+    "archive": "select min({clock}) from {table} where {clock} >= {before}",
+    "leave": """
+select (date_trunc('month', min({clock}) at time zone 'UTC') + interval '1 month') at time zone 'UTC'
+from {table}
+where {clock} >= date_trunc('month', {before}, 'UTC')
+""",
+    "purge": """
+select (min(d.month) + interval '1 month')::timestamp at time zone 'UTC'
+from ops.departures as d
+where
+    d.table_name = {name}
+    and d.removed_at is not null
+    and (d.month + interval '1 month')::timestamp at time zone 'UTC' > {before}
+""",
+}
 
 RETIRED_PATTERNS = """
 select p.id
@@ -114,7 +216,12 @@ class Policy:
     together_by: str | None
     active_before: datetime | None
     leaves_before: datetime | None
+    purged_before: datetime | None
     is_archived: bool
+    terms: list[str | None]
+    ending: str
+    survivor: str | None
+    words: str
     payload_columns: str | None
     payload_before: datetime | None
     is_monthly: bool
@@ -126,17 +233,27 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why rows stay: one of KINDS, and in words."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One thing to be done with rows of a table.
 
     Attributes:
-        action: archive, strip (blank payloads), prune (delete patterns), leave (the database) or keep.
+        action: archive, strip (blank payloads), prune (delete patterns), leave (the database), purge (their
+            files), wait (until `due_on`) or keep.
         month: Of whole months, the first day.
         due: Of rows, for `ops.is_due`.
         size: About how many bytes they take, with their indexes.
         oldest: Their first time.
-        held_back: Why some or all of them stay.
+        refusals: Why some or all of them stay.
         is_refused: Whether that is all of them.
+        due_on: When there is something to do; null for now.
     """
 
     policy: Policy
@@ -146,8 +263,14 @@ class Step:
     rows: int = 0
     size: int = 0
     oldest: datetime | None = None
-    held_back: str | None = None
+    refusals: tuple[Refusal, ...] = ()
     is_refused: bool = False
+    due_on: date | None = None
+
+    @property
+    def held_back(self) -> str | None:
+        """Why some or all of them stay, in words."""
+        return "; ".join(dict.fromkeys(refusal.reason for refusal in self.refusals)) or None
 
 
 @dataclass
@@ -158,6 +281,7 @@ class Outcome:
     rows: dict[str, int] = field(default_factory=dict)
     size: int = 0
     waits: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
     failure: str | None = None
 
     def sentence(self) -> str:
@@ -222,7 +346,8 @@ def enforce(
                 for step in _steps(connection, policy, as_of):
                     _do(connection, step, outcome)
         except cold_archive.RefusedError as error:
-            outcome.waits.append(str(error))
+            kind = "unsealed_mart" if "run dbt" in str(error) else "other"
+            outcome.refusals.append(Refusal(kind, str(error)))
         except AgentbooksError as error:
             outcome.failure = str(error)
         except psycopg.Error as error:
@@ -234,8 +359,8 @@ def enforce(
 
 def lines(steps: list[Step]) -> Iterator[str]:
     """Write a plan as a table; the months of a table are one line."""
-    layout = "{:<40} {:<8} {:>12} {:>10} {:<12} {}"
-    yield layout.format("table", "action", "rows", "MB", "oldest", "held back")
+    layout = "{:<40} {:<8} {:>12} {:>10} {:<12} {:<12} {}"
+    yield layout.format("table", "action", "rows", "MB", "oldest", "due", "held back")
     for step in _by_action(steps):
         oldest = step.oldest.strftime("%Y-%m-%d") if step.oldest else ""
         yield layout.format(
@@ -244,6 +369,7 @@ def lines(steps: list[Step]) -> Iterator[str]:
             step.rows,
             f"{step.size / 1e6:.1f}",
             oldest,
+            "" if step.action == "keep" else step.due_on or "now",
             step.held_back or "",
         ).rstrip()
 
@@ -251,13 +377,13 @@ def lines(steps: list[Step]) -> Iterator[str]:
 def _by_action(steps: list[Step]) -> Iterator[Step]:
     for _, group in groupby(steps, key=lambda step: (step.policy.table_name, step.action)):
         same = list(group)
-        reasons = sorted({step.held_back for step in same if step.held_back})
         yield replace(
             same[0],
             rows=sum(step.rows for step in same),
             size=sum(step.size for step in same),
             oldest=min((step.oldest for step in same if step.oldest), default=None),
-            held_back="; ".join(reasons) or None,
+            refusals=tuple(refusal for step in same for refusal in step.refusals),
+            due_on=min((step.due_on for step in same if step.due_on), default=None),
         )
 
 
@@ -305,7 +431,7 @@ def _steps(connection: psycopg.Connection, policy: Policy, as_of: datetime) -> I
         return
     overrides = (
         connection.cursor(row_factory=dict_row)
-        .execute(OVERRIDES, {"as_of": as_of, "table": policy.table_name})
+        .execute(OVERRIDES, {"as_of": as_of, "table": policy.table_name, "clock": policy.clock})
         .fetchall()
     )
     if policy.payload_before is not None:
@@ -318,7 +444,10 @@ def _steps(connection: psycopg.Connection, policy: Policy, as_of: datetime) -> I
         for due in _dues(policy, policy.active_before, overrides, "active_before"):
             yield _moving(connection, policy, due)
     if policy.leaves_before is not None:
-        yield from _leaving(connection, policy, policy.leaves_before)
+        yield from _leaving(connection, policy, overrides)
+    if policy.purged_before is not None:
+        yield from _purging(connection, policy, overrides)
+    yield from _waiting(connection, policy)
 
 
 def _dues(
@@ -350,7 +479,10 @@ def _pruning(connection: psycopg.Connection, policy: Policy) -> Step:
         None,
     ):
         return Step(
-            policy, "prune", held_back="waits for the mart pattern_effectiveness", is_refused=True
+            policy,
+            "prune",
+            refusals=(Refusal("other", "waits for the mart pattern_effectiveness"),),
+            is_refused=True,
         )
     return Step(policy, "prune", rows=len(_retired(connection, policy)))
 
@@ -387,8 +519,9 @@ def _moving(connection: psycopg.Connection, policy: Policy, due: dict[str, Any])
             sql.SQL(is_due),
         ),
     )
-    reason = f"{held} rows that others lean on, or whose tree is at work" if held else None
-    return Step(policy, "archive", due=due, rows=rows, size=size, oldest=oldest, held_back=reason)
+    reason = f"{held} rows that others lean on, or whose tree is at work"
+    refusals = (Refusal("still_active", reason),) if held else ()
+    return Step(policy, "archive", due=due, rows=rows, size=size, oldest=oldest, refusals=refusals)
 
 
 def _months(
@@ -405,45 +538,217 @@ def _months(
         yield Step(policy, "leave", month=month, rows=rows, size=size, oldest=oldest)
 
 
-def _leaving(connection: psycopg.Connection, policy: Policy, before: datetime) -> Iterator[Step]:
-    places = [policy.archive] if policy.is_archived else [policy.table_name]
-    for place in places:
-        if policy.is_monthly:
-            months = list(_months(connection, policy, place, before))
-        else:
-            clock = sql.Identifier(policy.clock or "")
-            months = [
-                Step(policy, "leave", month=month, rows=rows, size=size, oldest=oldest)
-                for month, rows, size, oldest in connection.execute(
-                    sql.SQL(
-                        "select date_trunc('month', {0}, 'UTC')::date, count(*), "
-                        "sum(pg_column_size(h.*))::bigint, min({0}) "
-                        "from {1} as h where {0} < date_trunc('month', %s, 'UTC') group by 1 order by 1"
-                    ).format(clock, _table(place)),
-                    (before,),
-                ).fetchall()
-            ]
-        for step in months:
-            reasons = _refusals(connection, step)
-            yield replace(step, held_back="; ".join(reasons) or None, is_refused=bool(reasons))
+def _leaving(
+    connection: psycopg.Connection, policy: Policy, overrides: list[dict[str, Any]]
+) -> Iterator[Step]:
+    before = policy.leaves_before
+    place = policy.archive if policy.is_archived else policy.table_name
+    if before is not None and policy.is_monthly:
+        months = list(_months(connection, policy, place, before))
+    else:
+        months = [
+            Step(policy, "leave", month=month, rows=rows, size=size, oldest=oldest)
+            for month, rows, size, oldest in connection.execute(
+                sql.SQL(
+                    "select date_trunc('month', {0}, 'UTC')::date, count(*), "
+                    "sum(pg_column_size(h.*))::bigint, min({0}) "
+                    "from {1} as h where {0} < date_trunc('month', %s, 'UTC') group by 1 order by 1"
+                ).format(sql.Identifier(policy.clock or ""), _table(place)),
+                (before,),
+            ).fetchall()
+        ]
+    for step in months:
+        refusals = tuple(_refusals(connection, step, overrides))
+        # What waits for a refresh is asked again when its days are frozen.
+        is_refused = any(refusal.kind != "unsealed_mart" for refusal in refusals)
+        yield replace(step, refusals=refusals, is_refused=is_refused)
 
 
-def _refusals(connection: psycopg.Connection, step: Step) -> list[str]:
+def _refusals(
+    connection: psycopg.Connection,
+    step: Step,
+    overrides: list[dict[str, Any]],
+) -> Iterator[Refusal]:
     """Tell what keeps a month from leaving that is not done on its way: freezing and copying are."""
-    if _row(connection, "select ops.month_clock(%s::regclass)", (step.policy.table_name,)) == (
-        None,
+    where = {"table": step.policy.table_name, "month": step.month}
+    found = connection.execute(REFUSALS, {**where, "on_the_way": list(ON_THE_WAY)}).fetchall()
+    for kind, reason in found:
+        yield Refusal(kind if kind in KINDS else "other", reason)
+    for tenant, until in _longer(connection, step, overrides, "leaves_before", 2):
+        rows_sql = _row(connection, "select ops.month_rows(%(table)s, %(month)s)", where)[0]
+        (rows,) = _row(
+            connection,
+            sql.SQL("select count(*) from ({}) as r where r.tenant_id = %s").format(
+                sql.SQL(rows_sql)
+            ),
+            (tenant,),
+        )
+        if rows:
+            yield Refusal("tenant_override", f"tenant {tenant} keeps {rows} rows until {until}")
+    (unsealed,) = _row(connection, UNSEALED, where)
+    if unsealed:
+        yield Refusal("unsealed_mart", f"changes wait to be counted in {unsealed}; run dbt first")
+    elif step.policy.survivor and not step.policy.survivor.startswith("ops."):
+        (rows_sql,) = _row(connection, "select ops.month_rows(%(table)s, %(month)s)", where)
+        yield from _survival(connection, step, _totals(connection, step, rows_sql))
+
+
+def _purging(
+    connection: psycopg.Connection, policy: Policy, overrides: list[dict[str, Any]]
+) -> Iterator[Step]:
+    table = policy.table_name
+    due = connection.execute(PURGES, {"table": table, "before": policy.purged_before}).fetchall()
+    for month, rows, size in due:
+        step = Step(policy, "purge", month=month, rows=rows, size=size)
+        holds = connection.execute("select ops.holds_on_departed(%s, %s)", (table, month))
+        refusals = [Refusal("legal_hold", f"legal hold {hold} covers it") for (hold,) in holds]
+        longer = dict(_longer(connection, step, overrides, "purged_before", 3))
+        if longer:
+            tenants = set(_archived(connection, step, "tenant_id"))
+            refusals += [
+                Refusal("tenant_override", f"tenant {tenant} keeps rows until {until}")
+                for tenant, until in longer.items()
+                if tenant in tenants
+            ]
+        if policy.ending == "aggregate":
+            refusals += _survival(connection, step, _file_totals(connection, step))
+        yield replace(step, refusals=tuple(refusals), is_refused=bool(refusals))
+
+
+def _longer(
+    connection: psycopg.Connection,
+    step: Step,
+    overrides: list[dict[str, Any]],
+    term: str,
+    stages: int,
+) -> Iterator[tuple[str, date]]:
+    """Tell which tenants keep a month for longer, and until when."""
+    end = _end(step.month or date.min)
+    for row in overrides:
+        if end > row[term]:
+            yield row["tenant_id"], _after(connection, end, row["terms"][:stages])
+
+
+def _after(connection: psycopg.Connection, moment: datetime, terms: list[str | None]) -> date:
+    """Add terms in the order in which they are counted back."""
+    days: date = _row(
+        connection,
+        "select (%s::timestamptz + %s::interval + %s::interval + %s::interval)::date",
+        (moment, *[term or "0" for term in reversed([*terms, None, None][:3])]),
+    )[0]
+    return days
+
+
+def _survival(connection: psycopg.Connection, step: Step, wanted: list[Any]) -> Iterator[Refusal]:
+    """Compare what stays of a month with its rows: their number, and the sums that the policy names."""
+    name, counted, *sums = (step.policy.survivor or "").split()
+    if connection.execute("select to_regclass(%s)", (name,)).fetchone() == (None,):
+        yield Refusal("incomplete_survivor", f"waits for {name}, which says what its rows said")
+        return
+    grain = connection.execute(
+        "select grain_column from ops.refreshes where target = %s", (name,)
+    ).fetchone()
+    columns: list[sql.Composable] = [sql.SQL("count(*)") if counted == "*" else _sum(counted)]
+    columns += [_sum(pair.partition("=")[0]) for pair in sums]
+    month = step.month or date.min
+    found = _row(
+        connection,
+        sql.SQL("select {} from {} where {} >= %s and {} < %s").format(
+            sql.SQL(", ").join(columns),
+            _table(name),
+            *[sql.Identifier(grain[0] if grain else "day")] * 2,
+        ),
+        (month, _end(month).date()),
+    )
+    if list(found) != wanted:
+        yield Refusal(
+            "incomplete_survivor",
+            f"{name} has {', '.join(map(str, found))} of it, its rows {', '.join(map(str, wanted))}",
+        )
+
+
+def _totals(connection: psycopg.Connection, step: Step, rows_sql: str) -> list[Any]:
+    _, _, *sums = (step.policy.survivor or "").split()
+    columns: list[sql.Composable] = [
+        sql.SQL("count(*)"),
+        *(_sum(pair.partition("=")[2]) for pair in sums),
+    ]
+    query = sql.SQL("select {} from ({}) as r").format(
+        sql.SQL(", ").join(columns), sql.SQL(rows_sql)
+    )
+    return list(_row(connection, query))
+
+
+def _file_totals(connection: psycopg.Connection, step: Step) -> list[Any]:
+    _, _, *sums = (step.policy.survivor or "").split()
+    return [step.rows] + [
+        sum(
+            (
+                Decimal(str(v))
+                for v in _archived(connection, step, pair.partition("=")[2])
+                if v is not None
+            ),
+            Decimal(0),
+        )
+        for pair in sums
+    ]
+
+
+def _archived(connection: psycopg.Connection, step: Step, column: str) -> Iterator[Any]:
+    """Read a column of a month that has left."""
+    archive = cold_archive.Archive.chosen()
+    for batch in cold_archive.read_month(
+        connection, archive, step.policy.table_name, step.month or date.min, (column,)
     ):
-        return [WAITS_FOR_MONTHS]
-    rows = connection.execute(HOLDS, {"table": step.policy.table_name, "month": step.month})
-    return [f"legal hold {hold} covers {rows} rows" for hold, rows in rows]
+        yield from batch[0].to_pylist()
+
+
+def _sum(column: str) -> sql.Composable:
+    return sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(column))
+
+
+def _end(month: date) -> datetime:
+    return datetime.combine(cold_archive.following(month), time(), UTC)
+
+
+def _waiting(connection: psycopg.Connection, policy: Policy) -> Iterator[Step]:
+    """Tell when the next thing becomes due."""
+    place = policy.archive if policy.is_archived else policy.table_name
+    stages = {
+        "archive month" if policy.is_monthly else "archive": (
+            policy.table_name,
+            policy.active_before if policy.is_archived else None,
+        ),
+        "leave": (place, policy.leaves_before),
+        "purge": (policy.table_name, policy.purged_before),
+    }
+    due_on = []
+    for stage, (what, (where, before)) in enumerate(stages.items(), 1):
+        if before is None:
+            continue
+        query = sql.SQL(NEXT[what]).format(
+            name=sql.Literal(where),
+            table=_table(where),
+            clock=sql.Identifier(policy.clock or ""),
+            before=sql.Literal(before),
+        )
+        (first,) = _row(connection, query)
+        if first is not None:
+            due_on.append(_after(connection, first, policy.terms[:stage]))
+    if due_on:
+        yield Step(policy, "wait", due_on=min(due_on))
 
 
 def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
     table = step.policy.table_name
     if step.is_refused:
         outcome.waits.append(f"{step.month or step.action}: {step.held_back}")
+        outcome.refusals += step.refusals
+        if step.action == "leave" and any(r.kind == "late_rows" for r in step.refusals):
+            # A month that stayed although it was frozen: the next refresh counts what came since.
+            connection.execute("select ops.thaw_month(%s, %s)", (table, step.month))
         return
-    if step.rows == 0:
+    if step.rows == 0 and step.action != "purge":
         return
     done = 0
     if step.action == "archive" and step.month is not None:
@@ -465,6 +770,14 @@ def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
         done = cold_archive.remove_month(
             connection, cold_archive.Archive.chosen(), table, step.month or date.min
         ).rows
+    elif step.action == "purge":
+        done = cold_archive.purge_month(
+            connection,
+            cold_archive.Archive.chosen(),
+            table,
+            step.month or date.min,
+            step.policy.words,
+        )
     else:
         return
     outcome.rows[step.action] = outcome.rows.get(step.action, 0) + done

@@ -341,9 +341,37 @@ def test_a_new_column_reaches_the_archive(raw: psycopg.Connection) -> None:
     assert archive_rows(raw, "observability.traces") == 1
     assert value(raw, "select region from history.observability__spans") == "eu"
     assert value(raw, "select region from history.observability__traces") == "eu"
-    raw.execute("alter table observability.spans add column zone text")
-    raw.execute("alter table archive.observability__spans add column zone int")
+    # As somebody does who makes the view anew.
+    raw.execute("drop view history.observability__spans")
+    raw.execute("alter table observability.spans alter column region drop default")
+    raw.execute("alter table observability.spans alter column region type int using 1")
     refused(raw, "select ops.sync_archives()", "42804")
+
+
+def test_a_later_index_reaches_the_archive_and_a_later_check_waits(raw: psycopg.Connection) -> None:
+    """A search that is slow for old rows, or a month that never comes back, or comes back unchecked."""
+    for table in ("observability.profiles", "observability.workflows", "observability.traces"):
+        insert(raw, table, ROWS[table])
+    insert(raw, "observability.spans", ROWS["observability.spans"])
+    raw.execute("select from ops.maintain_partitions()")
+    raw.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
+    for table in ("observability.spans", "observability.traces"):
+        raw.execute(f"create index on {table} (tenant_id, started_at)".encode())
+    raw.execute("alter table observability.spans add constraint named check (name <> 'none')")
+    raw.execute("select ops.sync_archives()")
+    indexed = (
+        "select count(*) from pg_indexes where schemaname = 'archive'"
+        " and indexdef like '%(tenant_id, started_at)' and tablename ~ '^observability__(spans|traces)$'"
+    )
+    assert value(raw, indexed) == 2
+    raw.execute("select ops.sync_archives()")
+    assert value(raw, indexed) == 2, "once"
+    raw.execute("select ops.unarchive_month('observability.spans', %s)", (MONTH,))
+    refused(raw, "update observability.spans set name = 'none'", "23514")
+    raw.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
+    raw.execute("alter table observability.spans add constraint newer check (name = 'none')")
+    refused(raw, f"select ops.unarchive_month('observability.spans', '{MONTH}')", "23514")
+    assert len(rows_of(raw, "archive.observability__spans")) == 1
 
 
 def test_a_revert_keeps_archived_rows(world: psycopg.Connection) -> None:

@@ -132,6 +132,7 @@ def test_retention_runs_nightly_and_a_failing_table_stops_no_other(
     definitions: dg.Definitions,
     server18: TestServer,
     build_marts: Any,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Catches a dry run that moves rows, and a night that ends with the first table that fails."""
@@ -140,6 +141,7 @@ def test_retention_runs_nightly_and_a_failing_table_stops_no_other(
     url = server18.database()
     build_marts(url, ["retention_policies"])
     monkeypatch.setenv("AGENTBOOKS_DATABASE_URL", url)
+    monkeypatch.setenv("AGENTBOOKS_ARCHIVE_URL", str(tmp_path))
     archived = "select count(*) from archive.raaf__raaf_tracing_spans"
     with psycopg.connect(url, autocommit=True) as connection:
         for table, row in ROWS.items():
@@ -147,16 +149,40 @@ def test_retention_runs_nightly_and_a_failing_table_stops_no_other(
         connection.execute("select from ops.maintain_partitions()")
         enforce = definitions.get_assets_def(["retention", "observability", "spans"])
         dry = {"ops": {"enforce_retention": {"config": {"dry_run": True}}}}
-        assert dg.materialize([enforce], run_config=dry).success
+        planned = dg.materialize([enforce], run_config=dry)
+        assert planned.success
+        assert planned.asset_materializations_for_node("enforce_retention") == []
         assert connection.execute(archived).fetchone() == (0,)
 
         connection.execute("select ops.archive_month('observability.spans', '2020-03-01')")
         insert(connection, "observability.spans", ROWS["observability.spans"])
         connection.execute("select from ops.maintain_partitions()")
-        result = dg.materialize([enforce], raise_on_error=False)
+        due = {"ops": {"enforce_retention": {"config": {"as_of": "2020-07-15"}}}}
+        result = dg.materialize([enforce], run_config=due, raise_on_error=False)
         assert not result.success, "the failure is told"
         assert connection.execute(archived).fetchone() == (1,)
         events = result.asset_materializations_for_node("enforce_retention")
         moved = {event.asset_key.path[-1]: event.metadata for event in events}
         assert moved["raaf_tracing_spans"]["archive"].value == 1
+        assert moved["raaf_tracing_spans"]["bytes"].value > 0
         assert "spans" not in moved
+        checks = {
+            (check.asset_key.path[-1], check.check_name): check
+            for check in result.get_asset_check_evaluations()
+        }
+        assert not checks["spans", "no_other"].passed
+        assert "archived already" in str(checks["spans", "no_other"].description)
+        assert all(check.passed for key, check in checks.items() if key[1] != "no_other")
+
+        connection.execute("delete from observability.spans")
+        connection.execute(
+            "insert into ops.legal_holds (trace_id, reason) select trace_id, 'case 7'"
+            " from archive.observability__spans"
+        )
+        late = {"ops": {"enforce_retention": {"config": {"as_of": "2022-07-01"}}}}
+        spans = [dg.AssetKey(["retention", "observability", "spans"])]
+        result = dg.materialize([enforce], run_config=late, selection=spans, raise_on_error=False)
+        failed = [c for c in result.get_asset_check_evaluations() if not c.passed]
+        assert [(c.check_name, c.description) for c in failed] == [
+            ("no_legal_hold", "legal hold 1 covers 1 rows")
+        ]

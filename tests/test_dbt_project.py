@@ -114,13 +114,16 @@ def test_what_reads_rows_that_may_leave_is_kept_by_day(
         )
     )
     assert len(leaving) == 9, leaving
+    clocks = raw_sql.partition("insert into ops.month_clocks")[2].partition(";")[0]
+    leaving |= set(re.findall(r"\('(\w+\.\w+)'", clocks))
+    assert len(leaving) == 27, leaving
 
     def raw_inputs(unique_ids: list[str]) -> set[str]:
         found = set()
         for unique_id in unique_ids:
             if unique_id in manifest["sources"]:
                 source = manifest["sources"][unique_id]
-                found.add(f"{source['schema']}.{source['identifier']}")
+                found.add(f"{source['source_name']}.{source['name']}")
             elif manifest["nodes"][unique_id]["config"]["materialized"] == "view":
                 found |= raw_inputs(manifest["nodes"][unique_id]["depends_on"]["nodes"])
         return found

@@ -199,8 +199,8 @@ def test_what_is_not_refreshed_by_day_holds_the_month(daily: Daily) -> None:
             "2999-01 of observability.spans is not over",
         ),
         (
-            "ops.freeze_month('observability.traces', '2026-03-01')",
-            "observability.traces is not kept by months",
+            "ops.freeze_month('observability.profiles', '2026-03-01')",
+            "observability.profiles is not kept by months",
         ),
         ("ops.departure_refusals('ops.as_of', '2026-03-01')", "ops.as_of is no raw table"),
         (

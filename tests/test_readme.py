@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import psycopg.conninfo
 import pytest
 import typer
 from conftest import ROOT
+from raw_rows import ROWS, insert
+from test_retention import seed
 
 from orchestration.cli import app
 
@@ -51,7 +54,7 @@ def test_every_command_is_in_the_readme() -> None:
         stem = " ".join(words[0].split()[:-1])
         for word in words:
             whole = word if word.startswith("agentbooks") else f"{stem} {word}"
-            listed.add(re.sub(r" (PATH|\[).*", "", whole))
+            listed.add(re.sub(r" (PATH|TABLE|\[).*", "", whole))
     assert commands(typer.main.get_command(app)) == listed  # type: ignore[arg-type]
 
 
@@ -129,3 +132,46 @@ def test_the_worked_example_is_refreshed_by_what_changed(
             " where target = 'intermediate.endpoints_daily'"
         ).fetchall()
         assert what == [("2026-03-01", 1)]
+
+
+def test_the_commands_of_the_lifecycle_do_what_it_says(
+    server18: TestServer, tmp_path: Path
+) -> None:
+    """Commands that a reader types at the one moment when they must not fail."""
+    url = server18.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        seed(connection)
+        connection.execute("create schema staging")
+        connection.execute(
+            "create view staging.stg_observability__spans as"
+            " select span_id, model, tokens from history.observability__spans"
+        )
+        connection.execute(
+            "select ops.create_month_partitions('observability.spans', '2025-03-01', '2025-03-01')"
+        )
+        for table, row in ROWS.items():
+            moved = {"started_at": "2025-03-05 10:00+00", "completed_at": None}
+            is_moved = table in ("observability.traces", "observability.spans")
+            insert(connection, table, row | (moved if is_moved else {}))
+        connection.execute("update observability.spans set model = 'gpt-4.1'")
+    block = README.partition("## Lifecycle")[2].partition("```sh\n")[2].partition("```")[0]
+    told = []
+    for line in block.splitlines():
+        _, *arguments = shlex.split(line)
+        if arguments[:2] in (["retention", "plan"], ["retention", "enforce"]):
+            arguments += ["--as-of", "2026-11-01"]
+        result = subprocess.run(
+            [sys.executable, "-m", "orchestration.cli", *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+            env=os.environ
+            | {"AGENTBOOKS_DATABASE_URL": url, "AGENTBOOKS_ARCHIVE_URL": str(tmp_path)},
+        )  # fmt: skip
+        assert result.returncode == 0, f"{line}: {result.stderr}{told[-1:]}"
+        told.append(result.stdout)
+    assert re.search(r"observability\.spans +archive +1 ", told[1])
+    for table in ("observability.spans", "observability.traces"):
+        assert f"{table}: archive 1, leave 1" in told[2]
+    assert told[3].splitlines()[0] == "span_id,model,tokens"
+    assert len(told[3].splitlines()) == 2
+    assert "1 rows are back" in told[4]
+    assert "1 rows are back" in told[5]

@@ -65,6 +65,7 @@ SETTING: dict[str, Row] = {
         "action_details": '{"status": "failed"}',
     },
     "agentic.conversation_history": {},
+    "agentic.trust_metrics": {},
 }
 
 
@@ -449,6 +450,15 @@ LIVES = {
             f"set metadata = '{LOADED}}}', version = version + 1",
             "set metadata = null, version = version + 1",
             f"set metadata = '{LOADED}}}', version = version + 1",
+        ),
+    ),
+    "agentic.trust_metrics": Life(
+        f"metric_id = '{TWO}'",
+        {"metric_id": TWO, "metric_value": 50},
+        (
+            "set metric_value = 60",
+            "set metric_type = 'complexity', metric_value = 6",
+            "set recorded_at = recorded_at + interval '1 day'",
         ),
     ),
     "agentic.agent_decisions": Life(

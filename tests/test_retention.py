@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,7 +20,6 @@ from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from conftest import TestServer
 
@@ -89,6 +89,19 @@ FINDINGS = {
     "moves by whole months": (
         "set state_column = 'status', states = 'completed' where table_name = 'observability.spans'"
     ),
+    "ends with aggregate and has no survivor": (
+        "set survivor = null where table_name = 'agentic.trust_metrics'"
+    ),
+    "ends with purge and names a survivor": (
+        "set survivor = 'marts.x *' where table_name = 'observability.spans'"
+    ),
+    "its rows cannot leave": (
+        "set clock = 'created_at', active_for = 'P1Y', finally = 'purge'"
+        " where table_name = 'traceability.error_patterns'"
+    ),
+    "its rows leave by months of started_at": (
+        "set clock = 'created_at' where table_name = 'traceability.execution_traces'"
+    ),
     "has states and no state_column": "set states = 'completed' where table_name = 'observability.traces'",
     "asks for an archive": (
         "set clock = 'created_at', active_for = 'P1Y', archived_for = 'P1Y', finally = 'purge'"
@@ -146,6 +159,19 @@ def test_a_tenants_term_below_the_law_is_told(seeded: psycopg.Connection) -> Non
     )
     assert any(
         "Tenant a keeps agentic.agent_audit_log" in found for found in retention.lint(seeded)
+    )
+
+
+@pytest.mark.parametrize("table", ["observability.profiles", "agentic.users"])
+def test_a_tenants_term_that_means_nothing_is_told(seeded: psycopg.Connection, table: str) -> None:
+    """An exception that somebody relies on, and that is never looked at."""
+    seeded.execute(
+        "insert into ops.retention_overrides (tenant_id, table_name, active_for, reason)"
+        " values ('a', %s, '1 year', 'contract')",
+        (table,),
+    )
+    assert any(
+        f"Tenant a has terms of its own for {table}" in found for found in retention.lint(seeded)
     )
 
 
@@ -244,7 +270,7 @@ def test_what_leaves_the_database_goes_to_files_and_comes_back(
 ) -> None:
     """Rows that are purged without a copy, or that nothing brings back."""
     monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path))
-    table, late = "observability.spans", datetime(2023, 7, 1, tzinfo=UTC)
+    table, late = "observability.spans", datetime(2022, 7, 1, tzinfo=UTC)
     whole = (
         "select count(*), sum(hashtextextended(r::text, 0)) from history.observability__spans as r"
     )
@@ -268,7 +294,7 @@ def test_what_is_held_stays(
 ) -> None:
     """A case at court whose records a nightly job has taken away."""
     monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path))
-    table, late = "observability.spans", datetime(2023, 7, 1, tzinfo=UTC)
+    table, late = "observability.spans", datetime(2022, 7, 1, tzinfo=UTC)
     retention.enforce(world, AS_OF)
     world.execute(HELD, (ROWS[table]["trace_id"],))
     [step] = [s for s in retention.plan(world, late, [table]) if s.action == "leave"]
@@ -281,13 +307,267 @@ def test_what_is_held_stays(
     assert outcome.rows == {"leave": 1}
 
 
-def test_a_table_in_one_piece_stays_in_its_archive(world: psycopg.Connection) -> None:
-    """Rows that are dropped although they can be no month's file."""
+LEAVES = datetime(2022, 7, 1, tzinfo=UTC)  # after 90 days and a year
+ENDS = datetime(2023, 7, 1, tzinfo=UTC)  # and two years as files
+MARCH = date(2020, 3, 1)
+TRACES = "observability.traces"
+# With each kind of clock: fixed, updated, null for rows that stay, other than the events' day.
+IN_ONE_PIECE = (
+    TRACES,
+    "raaf.raaf_tracing_traces",
+    "chat.conversation_sessions",
+    "agentic.trust_metrics",
+    "chat.agent_states",
+    "chat.state_checkpoints",
+)
+
+
+def whole(connection: psycopg.Connection, table: str) -> tuple[object, ...] | None:
+    """Every value of a table and its archive."""
+    view = table.replace(".", "__", 1)
+    return connection.execute(
+        f"select count(*), sum(hashtextextended(r::text, 0)) from history.{view} as r".encode()
+    ).fetchone()
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cold_archive.Archive:
+    """The chosen archive: an empty folder."""
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path))
+    return cold_archive.Archive.chosen()
+
+
+@pytest.fixture
+def survivor(world: psycopg.Connection) -> str:
+    """What dbt would keep of the trust metrics."""
+    world.execute(
+        "create schema marts; create table marts.trust_metrics_daily as"
+        " select date '2020-03-05' as day, 1::bigint as measurements, 93.5 as recorded_total"
+    )
+    return "marts.trust_metrics_daily"
+
+
+@pytest.mark.parametrize("table", IN_ONE_PIECE)
+def test_a_table_in_one_piece_leaves_and_comes_back(
+    world: psycopg.Connection, archive: cold_archive.Archive, survivor: str, table: str
+) -> None:
+    """Rows that stay in their archive for ever, or come back changed."""
+    assert survivor
+    with world.transaction():
+        world.execute("set local session_replication_role = replica")  # no trigger may object
+        world.execute("update chat.agent_states set is_current = false, valid_until = now()")
+        for name, clock in world.execute(
+            "select * from ops.month_clocks where table_name <> 'chat.agent_memories'"
+        ).fetchall():
+            world.execute(f"update {name} set {clock} = '2020-03-10 10:00+00'".encode())
+    retention.enforce(world, datetime(2021, 2, 1, tzinfo=UTC))
+    before = whole(world, table)
+    assert value(world, f"select count(*) from {table}") == 0
+    [outcome] = retention.enforce(world, LEAVES, [table])
+    assert (outcome.rows, outcome.waits, outcome.failure) == ({"leave": 1}, [], None)
+    assert whole(world, table) == (0, None)
+    assert retention.enforce(world, LEAVES, [table])[0].rows == {}
+    assert [*cold_archive.restore(world, archive, table, MARCH, MARCH)] == [
+        f"{table} 2020-03: 1 rows are back."
+    ]
+    assert whole(world, table) == before
+    assert value(world, "select count(*) from ops.departed_keys") == 0
+
+
+def test_what_is_archived_comes_back_without_a_file(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """A restore that knows months of partitions and files alone."""
     retention.enforce(world, AS_OF)
-    late = datetime(2023, 7, 1, tzinfo=UTC)
-    [outcome] = retention.enforce(world, late, ["observability.traces"])
-    assert outcome.waits == [f"2020-03-01: {retention.WAITS_FOR_MONTHS}"]
-    assert value(world, "select count(*) from archive.observability__traces") == 1
+    assert value(world, f"select count(*) from {TRACES}") == 0
+    with pytest.raises(AgentbooksError, match="nothing of"):
+        [*cold_archive.restore(world, archive, TRACES, date(2020, 4, 1), date(2020, 4, 1))]
+    assert [*cold_archive.restore(world, archive, TRACES, MARCH, MARCH)] == [
+        f"{TRACES} 2020-03 to 2020-03: 1 rows are back."
+    ]
+    assert value(world, f"select count(*) from {TRACES}") == 1
+
+
+def test_what_is_at_work_keeps_its_month(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """Half a month that leaves, so that the rest can never follow."""
+    assert archive
+    insert(world, TRACES, ROWS[TRACES] | {"trace_id": str(ONE)[:-1] + "9", "execution_id": "x"})
+    retention.enforce(world, AS_OF)
+    world.execute(
+        "insert into observability.traces select * from archive.observability__traces limit 1"
+    )
+    world.execute(
+        "delete from archive.observability__traces"
+        " where trace_id in (select trace_id from observability.traces)"
+    )
+    insert(
+        world,
+        "observability.spans",
+        ROWS["observability.spans"]
+        | {
+            "trace_id": value(world, "select trace_id from observability.traces"),
+            "started_at": "2026-10-01",
+        },
+    )
+    [outcome] = retention.enforce(world, LEAVES, [TRACES])
+    assert outcome.rows == {}
+    assert outcome.waits == ["2020-03-01: has 1 rows that are not archived"]
+    assert [refusal.kind for refusal in outcome.refusals] == ["still_active"]
+    assert value(world, "select count(*) from history.observability__traces") == 2
+
+
+def test_a_row_whose_key_was_taken_meanwhile_comes_back(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """A retried insert that keeps its month away, or that costs the rows that hang under it."""
+    before = whole(world, TRACES)
+    retention.enforce(world, AS_OF)
+    retention.enforce(world, LEAVES, [TRACES])
+    insert(world, TRACES, ROWS[TRACES] | {"query": "again"})
+    world.execute("select ops.unarchive_month('observability.spans', '2020-03-01')")
+    cold_archive.restore_month(world, archive, TRACES, MARCH)
+    assert value(world, "select count(*) from observability.spans") == 1
+    assert whole(world, TRACES)[0] == 1  # type: ignore[index]
+    assert value(world, "select query from observability.traces") is None, "as it was archived"
+    assert value(world, "select count(*) from ops.rejected_records") == 1
+    assert before is not None
+
+
+def test_what_hangs_under_rows_that_have_left_waits_for_them(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """Spans that are dropped on their way back, as their trace is not there yet."""
+    retention.enforce(world, AS_OF)
+    for table in ("observability.spans", TRACES):
+        retention.enforce(world, LEAVES, [table])
+    with pytest.raises(AgentbooksError, match="restore those first"):
+        cold_archive.restore_month(world, archive, "observability.spans", MARCH)
+    cold_archive.restore_month(world, archive, TRACES, MARCH)
+    assert cold_archive.restore_month(world, archive, "observability.spans", MARCH) == 1
+
+
+def test_in_the_end_the_file_goes_and_a_receipt_stays(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """Files that nobody ever deletes, or of which nobody can say that they were."""
+    retention.enforce(world, AS_OF)
+    retention.enforce(world, LEAVES, [TRACES])
+    [step] = [s for s in retention.plan(world, LEAVES, [TRACES]) if s.action == "wait"]
+    assert step.due_on == date(2023, 6, 30)
+    [outcome] = retention.enforce(world, ENDS, [TRACES])
+    assert outcome.rows == {"purge": 1}
+    assert [*Path(archive.url).rglob("*.parquet")] == []
+    assert value(world, "select count(*) from ops.archive_files") == 0
+    receipt = world.execute(
+        "select table_name, month, rows, policy, files -> 0 ->> 'sha256' is not null from ops.purges"
+    ).fetchone()
+    assert receipt is not None
+    assert receipt[:3] == (TRACES, MARCH, 1)
+    assert "cold P2Y, then purge (001" in receipt[3]
+    assert receipt[4]
+    assert value(world, "select count(*) from ops.departures where removed_at is not null") == 1
+    assert retention.enforce(world, ENDS, [TRACES])[0].rows == {}
+    with pytest.raises(AgentbooksError, match=r"2020-03 of observability\.traces was purged"):
+        cold_archive.restore_month(world, archive, TRACES, MARCH)
+
+
+def test_a_purge_that_was_cut_short_is_taken_up(
+    world: psycopg.Connection, archive: cold_archive.Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that stays for ever as the job died, or a month that never ends as its file is gone."""
+    retention.enforce(world, AS_OF)
+    retention.enforce(world, LEAVES, [TRACES])
+    for is_deleted in (False, True):
+        delete = cold_archive.Archive.delete
+
+        def dies(self: cold_archive.Archive, url: str) -> None:
+            if is_deleted:  # noqa: B023
+                delete(self, url)  # noqa: B023
+            raise AgentbooksError("archive: the storage is gone.")
+
+        monkeypatch.setattr(cold_archive.Archive, "delete", dies)
+        [outcome] = retention.enforce(world, ENDS, [TRACES])
+        assert "the storage is gone" in outcome.sentence()
+        assert value(world, "select state from ops.archive_files") == "purged"
+        monkeypatch.setattr(cold_archive.Archive, "delete", delete)
+    [outcome] = retention.enforce(world, ENDS, [TRACES])
+    assert outcome.rows == {"purge": 1}
+    assert value(world, "select count(*) from ops.archive_files") == 0
+    assert value(world, "select count(*) from ops.purges") == 1
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        "(first_day, last_day, reason) values ('2020-03-31', '2020-04-02', 'x')",
+        f"(trace_id, reason) values ('{ONE}', 'x')",
+        f"(subject_id, reason) values ('{ONE}', 'x')",
+    ],
+)
+def test_a_legal_hold_beats_the_purge(
+    world: psycopg.Connection, archive: cold_archive.Archive, hold: str
+) -> None:
+    """Evidence that goes with its file, as nobody looks into files for whose it is."""
+    tables = [TRACES, "observability.spans"]
+    world.execute(f"update observability.traces set user_id = '{ONE}'".encode())
+    retention.enforce(world, AS_OF)
+    for table in tables:
+        assert retention.enforce(world, LEAVES, [table])[0].rows["leave"] == 1
+    world.execute(f"insert into ops.legal_holds {hold}".encode())
+    for outcome in retention.enforce(world, ENDS, tables):
+        assert outcome.waits == ["2020-03-01: legal hold 1 covers it"]
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="kept by legal hold 1"):
+        world.execute("select ops.purge_month('observability.traces', '2020-03-01', 'x')")
+    assert len([*Path(archive.url).rglob("*.parquet")]) == 2
+    world.execute("update ops.legal_holds set released_at = now()")
+    assert [o.rows for o in retention.enforce(world, ENDS, tables)] == [{"purge": 1}, {"purge": 1}]
+
+
+def test_what_is_aggregated_goes_once_its_survivor_says_the_same(
+    world: psycopg.Connection, archive: cold_archive.Archive, survivor: str
+) -> None:
+    """Raw rows purged while what should stay of them is not there, or counts one less."""
+    table = "agentic.trust_metrics"
+    retention.enforce(world, AS_OF)
+    for broken in ("measurements = 2", "recorded_total = 93"):
+        with world.transaction(force_rollback=True):
+            world.execute(f"update {survivor} set {broken}".encode())
+            [step] = [s for s in retention.plan(world, LEAVES, [table]) if s.action == "leave"]
+            assert [r.kind for r in step.refusals] == ["incomplete_survivor"]
+    [outcome] = retention.enforce(world, LEAVES, [table])
+    assert outcome.rows == {"leave": 1}
+    world.execute(f"update {survivor} set recorded_total = 93".encode())
+    [outcome] = retention.enforce(world, ENDS, [table])
+    assert outcome.waits == [f"2020-03-01: {survivor} has 1, 93 of it, its rows 1, 93.5"]
+    world.execute(f"update {survivor} set recorded_total = 93.5".encode())
+    [outcome] = retention.enforce(world, ENDS, [table])
+    assert outcome.rows == {"purge": 1}
+    assert archive
+
+
+@pytest.mark.parametrize("table", [TRACES, "observability.spans"])
+def test_the_longest_term_of_a_tenant_keeps_the_month(
+    world: psycopg.Connection, archive: cold_archive.Archive, table: str
+) -> None:
+    """A tenant's rows that leave by the term of others, or a month that stays and nobody knows why."""
+    retention.enforce(world, AS_OF)
+    tenant = value(world, f"select tenant_id from history.{table.replace('.', '__')}")
+    world.execute(
+        "insert into ops.retention_overrides (tenant_id, table_name, archived_for, cold_for, reason)"
+        " values (%s, %s, '3 years', '0', 'contract'), ('nobody', %s, '90 years', '0', 'none has rows')",
+        (tenant, table, table),
+    )
+    [step] = [s for s in retention.plan(world, LEAVES, [table]) if s.action == "leave"]
+    assert step.held_back == f"tenant {tenant} keeps 1 rows until 2023-06-30"
+    [outcome] = retention.enforce(world, LEAVES, [table])
+    assert (outcome.rows, [r.kind for r in outcome.refusals]) == ({}, ["tenant_override"])
+    world.execute("update ops.retention_overrides set archived_for = null, cold_for = '9 years'")
+    assert retention.enforce(world, LEAVES, [table])[0].rows == {"leave": 1}
+    [outcome] = retention.enforce(world, ENDS, [table])
+    assert outcome.waits == [f"2020-03-01: tenant {tenant} keeps rows until 2030-06-30"]
+    assert archive
 
 
 def test_a_retired_pattern_goes_after_all_that_names_it(world: psycopg.Connection) -> None:

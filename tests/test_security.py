@@ -135,6 +135,8 @@ OPS = {
     "ops.late_rows": {"refresher": "sid", "retention": "s"},
     "ops.legal_holds": {"retention": "s"},
     "ops.archive_files": {"retention": "siud"},
+    "ops.month_clocks": {"refresher": "s", "retention": "s"},
+    "ops.purges": {"refresher": "s", "retention": "s"},
     "ops.incomplete_marts": {"refresher": "s", "retention": "s"},
     "ops.budgets": {"service_role": "siud", "refresher": "s"},
     "ops.forecasts": {"refresher": "si"},

@@ -13,6 +13,7 @@ begin
 end
 $archived$;
 
+delete from ops.month_clocks;
 drop schema history cascade;
 drop function ops.sync_archives();
 drop function ops.create_archive(regclass);

@@ -15,7 +15,10 @@ select
     'ops.note_late_rows(text, text[], text, date[])'::regprocedure,
     'ops.holds_on(regclass, text)'::regprocedure,
     'ops.departure_refusals(regclass, date)'::regprocedure,
+    'ops.departing_keys(regclass, date)'::regprocedure,
     'ops.remove_month(regclass, date)'::regprocedure,
+    'ops.holds_on_departed(text, date)'::regprocedure,
+    'ops.purge_month(regclass, date, text)'::regprocedure,
     'ops.thaw_month(regclass, date)'::regprocedure,
     'ops.staged_name(regclass, date)'::regprocedure,
     'ops.stage_month(regclass, date)'::regprocedure,
@@ -29,7 +32,7 @@ select target, period, table_name, month
 from ops.frozen_for
 where false;
 
-select table_name, key, day, is_orphaned
+select table_name, month, key, day, followed_by, found_by, is_orphaned
 from ops.departed_keys
 where false;
 
@@ -53,4 +56,12 @@ where false;
 
 select target, missing_columns, frozen_days, first_day, last_day
 from ops.incomplete_marts
+where false;
+
+select table_name, clock
+from ops.month_clocks
+where false;
+
+select table_name, month, rows, bytes, files, policy, purged_by, purged_at
+from ops.purges
 where false;

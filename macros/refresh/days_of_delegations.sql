@@ -16,5 +16,12 @@
     inner join {{ executions }} as parents on parents.id = (keys ->> 'trace_id')::uuid
     inner join {{ executions }} as children on children.parent_id = parents.correlation_id
     union all
+    select departed.day
+    from changes
+    inner join ops.departed_keys as departed
+        on
+            departed.table_name = 'traceability.execution_traces'
+            and departed.found_by && array[keys ->> 'trace_id', keys ->> 'root_id', keys ->> 'correlation_id']
+    union all
     select (keys ->> 'day')::date from changes
 {%- endmacro %}

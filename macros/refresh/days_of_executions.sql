@@ -4,4 +4,6 @@
     from changes
     inner join {{ raw_table("traceability", "execution_traces") }} as executions
         on executions.id = (keys ->> 'trace_id')::uuid
+    union all
+    {{ departed_days("traceability", "execution_traces", "keys ->> 'trace_id'") }}
 {%- endmacro %}

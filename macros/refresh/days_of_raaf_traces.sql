@@ -5,5 +5,7 @@
     inner join {{ raw_table("raaf", "raaf_tracing_traces") }} as traces
         on traces.trace_id = keys ->> 'trace_id'
     union all
+    {{ departed_days("raaf", "raaf_tracing_traces", "keys ->> 'trace_id'") }}
+    union all
     {{ days_of_raaf_spans() }}
 {%- endmacro %}

@@ -5,5 +5,7 @@
     inner join {{ raw_table("traceability", "agent_routing_decisions") }} as decisions
         on decisions.trace_id = (keys ->> 'trace_id')::uuid
     union all
+    {{ departed_days("traceability", "agent_routing_decisions", "keys ->> 'trace_id'") }}
+    union all
     select (keys ->> 'day')::date from changes
 {%- endmacro %}

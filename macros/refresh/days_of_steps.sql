@@ -1,9 +1,7 @@
 {# From an execution to the days of all executions under the same root, and of their hooks and endpoint calls. #}
 {% macro days_of_steps() -%}
     select (steps.started_at at time zone 'UTC')::date
-    from changes
-    inner join {{ raw_table("traceability", "execution_traces") }} as executions
-        on executions.root_id in ((keys ->> 'root_id')::uuid, (keys ->> 'correlation_id')::uuid)
+    from {{ executions_under_root() }}
     inner join lateral (
         select executions.started_at
         union all
@@ -19,8 +17,8 @@
         from ops.departed_keys as departed
         where
             departed.table_name in (
-                '{{ raw_table("traceability", "hook_executions") }}',
-                '{{ raw_table("traceability", "endpoint_calls") }}'
+                'traceability.hook_executions',
+                'traceability.endpoint_calls'
             )
             and departed.key = executions.id::text
     ) as steps on true
