@@ -264,12 +264,12 @@ values (
 insert into ops.personal_data (table_name, fate, ties, finds, person_columns, blanked, scrubbed, kept)
 values
     (
-        'chat.agent_memories', 'delete', '{source_message_id = chat_message,id = memory}', '{memory = id}', '{}',
-        'embeddings', '{content}', '{memory_type,related_memories}'
-    ),
-    (
         'chat.memory_consolidations', 'delete', '{source_memories[] = memory,consolidated_memory_id = memory}',
         '{memory = consolidated_memory_id}', '{}', null, '{}', '{}'
+    ),
+    (
+        'chat.agent_memories', 'delete', '{source_message_id = chat_message,id = memory}', '{memory = id}', '{}',
+        'embeddings', '{content}', '{memory_type,related_memories}'
     ),
     (
         'chat.agent_states', 'blank', '{id = chat_state}', '{}', '{}', 'local_state session_state',
@@ -527,7 +527,7 @@ begin atomic
     select
         c.name as column_name,
         format(
-            'case when btrim(h.%1$I::text) = any(%2$L::text[]) then %3$L else h.%1$I end',
+            '(case when btrim(h.%1$I::text) = any(%2$L::text[]) then %3$L else h.%1$I end)',
             c.name, k.persons, case c.type when 'uuid' then ops.tombstone()::text else 'erased' end
         ) as expression,
         true as is_compared
@@ -583,14 +583,16 @@ return (
     select concat_ws(
         ' and ',
         format('h.tenant_id = %L', e.tenant_id),
-        format('(%s)', d.only_where),
+        '(' || d.only_where || ')',
         case
             when d.fate <> 'delete' or is_by_word then coalesce((
-                select format(
-                    'row(%s) is distinct from row(%s)',
-                    string_agg(format('h.%I', c.column_name), ', ' order by c.column_name),
-                    string_agg(c.expression, ', ' order by c.column_name)
-                )
+                select '(' || string_agg(
+                    case
+                        -- Its operators are not in the path.
+                        when c.expression like 'null::%vector%' then format('h.%I is not null', c.column_name)
+                        else format('h.%I is distinct from %s', c.column_name, c.expression)
+                    end, ' or '
+                ) || ')'
                 from ops.erasure_changes(erasure, hot, relation, is_by_word) as c
                 where c.is_compared
             ), 'false')
@@ -794,6 +796,14 @@ begin
     end if;
     insert into ops.erasure_keys (erasure_id, kind, key)
     select erasure, 'person', s from unnest(subjects) as s
+    on conflict do nothing;
+
+    -- Who stands for all who were erased, where a key asks for somebody.
+    insert into chat.users (id, username, tenant_id) values (ops.tombstone(), 'erased', 'erased')
+    on conflict do nothing;
+    insert into observability.profiles (id, email, tenant_id) values (ops.tombstone(), 'erased', 'erased')
+    on conflict do nothing;
+    insert into agentic.users (user_id, email, tenant_id) values (ops.tombstone(), 'erased', 'erased')
     on conflict do nothing;
     return erasure;
 end

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -163,6 +163,22 @@ class Archive:
             if isinstance(files, LocalFileSystem):
                 _sync(Path(new_path).parent)
 
+    def remove(self, url: str) -> None:
+        """Delete a file; one that is not there is deleted already."""
+        files, path = self._file(url)
+        with _told(f"cannot delete {url}"):
+            with suppress(FileNotFoundError):
+                files.rm_file(path)
+            if isinstance(files, LocalFileSystem):
+                _sync(Path(path).parent)
+
+    def check(self) -> None:
+        """Write a file and delete it again, so that a storage without rights is told before the work."""
+        with tempfile.NamedTemporaryFile() as probe:
+            url = f"{self.url.rstrip('/')}/probe.part"
+            self.put(Path(probe.name), url)
+            self.remove(url)
+
     @contextmanager
     def fetched(self, url: str, sha256: str | None = None) -> Iterator[Path]:
         """Lend a local copy of a file.
@@ -275,9 +291,10 @@ def export_month(
             _compare(connection, columns, rows_sql, copy, rows, url)
     archive.rename(f"{url}.part", url)
     with connection.transaction():
-        connection.execute(
-            "delete from ops.archive_files where table_name = %s and month = %s", (table, month)
-        )
+        replaced = connection.execute(
+            "delete from ops.archive_files where table_name = %s and month = %s returning url",
+            (table, month),
+        ).fetchall()
         connection.execute(
             "insert into ops.archive_files"
             " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
@@ -294,6 +311,10 @@ def export_month(
                 manifest["code_version"],
             ),
         )
+    # An erasure has given it another name.
+    for (old_url,) in replaced:
+        if old_url != url:
+            archive.remove(old_url)
     return ArchivedMonth(table, month, url, rows, size, sha256)
 
 
