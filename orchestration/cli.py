@@ -451,7 +451,7 @@ def erase(
         int | None, typer.Option(metavar="NUMBER", help="Only print this erasure's receipt again.")
     ] = None,
     refresh: Annotated[
-        bool, typer.Option(help="Bring the marts up to date at the end, as `dbt run` does.")
+        bool, typer.Option(help="Bring the marts up to date at the end, by dbt.")
     ] = True,
 ) -> None:
     """Forget persons in raw tables, archives, files and marts; sums stay. Prints the plan and a receipt."""
@@ -468,7 +468,7 @@ def erase(
         if receipt is None:
             return
         if subjects and not erasure.finish(connection, receipt) and refresh:
-            dbt.build(["agent_runs+"], command="run")
+            dbt.build(["agent_runs+", "--resource-type", "model"])
             erasure.finish(connection, receipt)
         for line in erasure.receipt(connection, receipt):
             typer.echo(line)

@@ -34,13 +34,11 @@ def parse() -> None:
 def build(
     select: list[str] | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
-    command: str = "build",
 ) -> dict[str, int]:
     """Build seeds, models and tests on the chosen database.
 
     Args:
         select: dbt's node selection; everything by default.
-        command: `run` leaves out all but models.
         progress: Called after each node with its name, its number and the number of all nodes.
 
     Returns:
@@ -62,7 +60,7 @@ def build(
             progress(event.data.node_info.node_name, event.data.index, total)
 
     os.environ |= database.dbt_environment()
-    arguments = ["--quiet", "--no-use-colors", command, *_PLACES]
+    arguments = ["--quiet", "--no-use-colors", "build", *_PLACES]
     if select:
         arguments += ["--select", *select]
     outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
@@ -75,5 +73,5 @@ def build(
             failed = f"{result.node.name}: {' '.join((result.message or '').split())}"
     if not outcome.success:
         reason = failed or " ".join(str(outcome.exception).split())
-        raise AgentbooksError(f"dbt {command} failed at {reason}; the log is logs/dbt.log.")
+        raise AgentbooksError(f"dbt build failed at {reason}; the log is logs/dbt.log.")
     return counts
