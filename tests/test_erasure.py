@@ -52,9 +52,14 @@ class Person:
     letter: str
     first_name: str
 
-    def id(self, number: int = 1) -> str:
-        """An id of theirs; the first is their own in the systems that know users by uuids."""
+    def row(self, number: int = 1) -> str:
+        """Id of a row of theirs."""
         return f"{self.letter * 8}-0000-4000-8000-{number:012}"
+
+    @property
+    def id(self) -> str:
+        """Their id in the systems that know users by uuids."""
+        return f"{self.letter * 8}-0000-4000-8000-{self.letter * 12}"
 
     @property
     def user(self) -> str:
@@ -79,11 +84,11 @@ class Person:
     @property
     def words(self) -> list[str]:
         """What must not be found of them any more."""
-        return [self.id(), self.user, self.email, self.name, self.secret]
+        return [self.id, self.user, self.email, self.name, self.secret]
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Rows in every table, with a secret in all that may hold one."""
-        one, two = self.id(1), self.id(2)
+        one, two, who = self.row(1), self.row(2), self.id
         text, note = self.secret, json.dumps({"note": self.secret})
         embedding = "[" + ",".join(["1"] * 1536) + "]"
         content = json.dumps({"type": "text", "text": text})
@@ -109,28 +114,28 @@ class Person:
                 "system_prompt": note,
                 "notes": text,
             },
-            "observability.profiles": {"id": one, "email": self.email, "name": self.name, "settings": note},
+            "observability.profiles": {"id": who, "email": self.email, "name": self.name, "settings": note},
             "observability.workflows": {
-                "id": one, "user_id": one, "name": f"for {self.name}", "description": self.email,
+                "id": one, "user_id": who, "name": f"for {self.name}", "description": self.email,
             },
             "observability.traces": {
                 "trace_id": one,
                 "execution_id": f"e {self.letter}",
-                "user_id": one,
+                "user_id": who,
                 "query": text,
                 "error": text,
-                "metadata": json.dumps({"user_id": one, "domain": "support", "note": text}),
+                "metadata": json.dumps({"user_id": who, "domain": "support", "note": text}),
             },
             "observability.spans": {
-                "trace_id": one, "span_id": one, "user_id": one, "inputs": note, "outputs": note, "error": text,
+                "trace_id": one, "span_id": one, "user_id": who, "inputs": note, "outputs": note, "error": text,
                 "error_stack": text, "metadata": json.dumps({"payer": "agent", "note": text}),
                 "evaluation": json.dumps({"metrics": {"chunk_size": 5}, "note": text}),
             },
             "observability.cost_records": {
-                "execution_id": f"e {self.letter}", "user_id": one, "config": note, "metadata": note,
+                "execution_id": f"e {self.letter}", "user_id": who, "config": note, "metadata": note,
             },
-            "observability.cost_aggregations": {"user_id": one, "metadata": note},
-            "observability.usage_logs": {"user_id": one, "execution_id": f"e {self.letter}"},
+            "observability.cost_aggregations": {"user_id": who, "metadata": note},
+            "observability.usage_logs": {"user_id": who, "execution_id": f"e {self.letter}"},
             "traceability.execution_traces": {
                 "id": one, "correlation_id": one, "root_id": one, "session_id": two, "user_id": self.user,
                 "prompt_text": text, "context": note, "error_message": text,
@@ -165,13 +170,13 @@ class Person:
                 "error_type": f"Error{self.letter}", "error_message_pattern": f"no mail to {self.email} sent",
             },
             "chat.users": {
-                "id": one, "username": self.first_name, "full_name": self.name, "email": self.email.upper(),
+                "id": who, "username": self.first_name, "full_name": self.name, "email": self.email.upper(),
             },
-            "chat.agents": {"id": one, "user_id": one, "description": f"helps {self.name}"},
-            "chat.workspaces": {"id": one, "name": f"Home of {self.name}", "owner_user_id": one},
-            "chat.workspace_members": {"workspace_id": one, "user_id": one},
+            "chat.agents": {"id": one, "user_id": who, "description": f"helps {self.name}"},
+            "chat.workspaces": {"id": one, "name": f"Home of {self.name}", "owner_user_id": who},
+            "chat.workspace_members": {"workspace_id": one, "user_id": who},
             "chat.chat_channels": {"id": one, "workspace_id": one, "topic": f"ask {self.email}"},
-            "chat.datastores": {"id": one, "user_id": one, "config": json.dumps({"owner": self.email})},
+            "chat.datastores": {"id": one, "user_id": who, "config": json.dumps({"owner": self.email})},
             "chat.agent_datastores": {"agent_id": one, "datastore_id": one},
             "chat.agent_states": {
                 "id": one, "agent_id": one, "local_state": note, "session_state": note,
@@ -180,20 +185,20 @@ class Person:
             "chat.state_checkpoints": {"agent_id": one, "state_id": one, "state_data": note},
             "chat.state_transitions": {"agent_id": one, "to_state_id": one, "changes": note},
             "chat.conversation_sessions": {
-                "id": one, "conversation_id": one, "user_id": one, "agent_id": one, "session_state": note,
+                "id": one, "conversation_id": one, "user_id": who, "agent_id": one, "session_state": note,
                 "interruption_context": note,
             },
             "chat.chat_messages": {
-                "id": one, "channel_id": one, "sender_user_id": one, "content": text, "metadata": note,
+                "id": one, "channel_id": one, "sender_user_id": who, "content": text, "metadata": note,
                 "embedding": embedding,
             },
             "chat.chat_messages_v2": {
-                "id": one, "conversation_id": one, "session_id": one, "sender_user_id": one, "content": content,
+                "id": one, "conversation_id": one, "session_id": one, "sender_user_id": who, "content": content,
                 "metadata": json.dumps({"model": "m", "tokens": 9, "note": text}), "tools": note, "audit": note,
                 "context": json.dumps({"intent": text}), "state_snapshot_id": one,
             },
             "chat.message_versions": {
-                "session_id": one, "message_id": one, "content": content, "metadata": note, "changed_by": one,
+                "session_id": one, "message_id": one, "content": content, "metadata": note, "changed_by": who,
                 "change_reason": text,
             },
             "chat.agent_memories": {
@@ -205,10 +210,10 @@ class Person:
             },
             "chat.context_snapshots": {"message_id": one, "agent_id": one, "snapshot_data": note},
             "chat.context_templates": {"name": f"t {self.letter}", "description": f"for {self.email}"},
-            "agentic.users": {"user_id": one, "email": self.email, "full_name": self.name},
+            "agentic.users": {"user_id": who, "email": self.email, "full_name": self.name},
             "agentic.agents": {"agent_id": one},
             "agentic.agent_sessions": {
-                "session_id": one, "agent_id": one, "user_id": one,
+                "session_id": one, "agent_id": one, "user_id": who,
                 "context": json.dumps({"domain": "support", "note": text}), "metadata": note,
             },
             "agentic.agent_decisions": {
@@ -223,7 +228,7 @@ class Person:
                 "agent_id": one, "content": json.dumps({"likes": f"{self.name} likes tea"}), "embedding": embedding,
             },
             "agentic.agent_audit_log": {
-                "audit_id": one, "agent_id": one, "session_id": one, "user_id": one, "user_agent": text,
+                "audit_id": one, "agent_id": one, "session_id": one, "user_id": who, "user_agent": text,
                 "ip_address": "192.0.2.7", "risk_level": "critical",
                 "action_details": json.dumps({"status": "failed", "rollback_available": False, "note": text}),
             },
@@ -252,21 +257,20 @@ def world(server18: TestServer) -> Iterator[psycopg.Connection]:
             connection.execute(
                 "insert into ops.late_rows (table_name, row, day, target, period)"
                 " values ('observability.traces', %s, %s, 'marts.x', %s)",
-                (json.dumps({"trace_id": person.id(), "user_id": person.id()}), MARCH, MARCH),
+                (json.dumps({"trace_id": person.row(), "user_id": person.id}), MARCH, MARCH),
             )
             connection.execute(
                 "insert into ops.changes (table_name, keys) values ('observability.traces', %s)",
-                (json.dumps({"trace_id": person.id(), "user_id": person.id()}),),
+                (json.dumps({"trace_id": person.row(), "user_id": person.id}),),
             )
             connection.execute(
                 "insert into ops.rejected_records values (sha256(%s), 'f', 1, 'no end', %s, 1)",
                 (person.user.encode(), f'{{"user": "{person.user}"}}'.encode()),
             )
-            for hold in ("subject_id", "trace_id"):
-                connection.execute(
-                    f"insert into ops.legal_holds ({hold}, reason, released_at) values (%s, %s, now())",  # type: ignore[arg-type]
-                    (person.id(), f"case of {person.name}"),
-                )
+            connection.execute(
+                "insert into ops.legal_holds (subject_id, reason, released_at) values (%s, %s, now())",
+                (person.id, f"case of {person.name}"),
+            )
         yield connection
 
 
@@ -293,7 +297,7 @@ def all_rows(connection: psycopg.Connection) -> set[tuple[str, str]]:
 
 def forget(connection: psycopg.Connection, archive: Archive, *persons: Person) -> int:
     """Erase persons by both of their ids."""
-    ids = [of for person in persons for of in (person.id(), person.user)]
+    ids = [of for person in persons for of in (person.id, person.user)]
     number = erasure.erase(connection, archive, ids)
     assert number is not None
     erasure.finish(connection, number)
@@ -307,8 +311,8 @@ def to_warm(connection: psycopg.Connection) -> None:
     due = {"before": "2030-01-01"}
     for table, clock in {
         "chat.message_versions": "created_at", "chat.conversation_sessions": "started_at",
-        "chat.chat_messages": "created_at", "chat.agent_memories": "created_at",
-        "chat.memory_consolidations": "created_at", "agentic.trust_metrics": "recorded_at",
+        "chat.chat_messages": "created_at", "chat.memory_consolidations": "created_at",
+        "chat.agent_memories": "created_at", "agentic.trust_metrics": "recorded_at",
         "observability.cost_records": "created_at", "observability.usage_logs": "created_at",
         "observability.traces": "started_at", "agentic.agent_sessions": "started_at",
         "traceability.agent_routing_decisions": "created_at", "traceability.execution_traces": "started_at",
@@ -375,7 +379,8 @@ def test_the_registry_names_every_column(raw: psycopg.Connection) -> None:
             " array(select jsonb_object_keys(shaped)), scrubbed, kept from ops.personal_data"
         ).fetchall()
     }
-    assert tables - {"ops.pooled_models"} == set(declared), "declare it in ops.personal_data"
+    tables -= {"ops.pooled_models"}
+    assert tables == set(declared), "declare it in ops.personal_data"
     columns: dict[str, set[str]] = {}
     for table, column, is_telling in raw.execute(
         "select ops.relation_name(attrelid), attname, attname <> 'tenant_id' and ("
@@ -412,7 +417,7 @@ def test_what_models_read_stays(world: psycopg.Connection, archive: Archive) -> 
             "status": "failed", "rollback_available": False,
         },
     }.items():
-        row = world.execute(query.encode(), (ANNA.id(),)).fetchone()
+        row = world.execute(query.encode(), (ANNA.row(),)).fetchone()
         assert row is not None, query
         assert row[0] == expected, query
     assert value(world, "select span_attributes from raaf.raaf_tracing_spans where span_id = 'span a'") == {
@@ -431,7 +436,7 @@ def test_a_plan_touches_nothing(world: psycopg.Connection, archive: Archive) -> 
     before = residue(world, [*ANNA.words, *BERT.words], archive.url)
     rows = all_rows(world)
     lines: list[str] = []
-    assert erasure.erase(world, archive, [ANNA.id(), ANNA.user], is_dry_run=True, tell=lines.append) is None
+    assert erasure.erase(world, archive, [ANNA.id, ANNA.user], is_dry_run=True, tell=lines.append) is None
     assert "chat.agent_memories: delete 1 rows" in lines
     assert any(line.endswith("spans/2020-03.parquet: written anew for 1 rows") for line in lines)
     assert residue(world, [*ANNA.words, *BERT.words], archive.url) == before
@@ -463,7 +468,7 @@ def test_who_is_unknown_or_known_to_two_tenants_is_told(
     """A slip of the pen that erases nobody and says it is done; another tenant's user of the same id."""
     before = all_rows(world)
     with pytest.raises(AgentbooksError, match=r"^erase: nobody is known as user-nobody; check the id\.$"):
-        erasure.erase(world, archive, ["user-nobody", ANNA.id()])
+        erasure.erase(world, archive, ["user-nobody", ANNA.id])
     insert(
         world,
         "traceability.execution_traces",
@@ -481,9 +486,9 @@ def test_who_is_unknown_or_known_to_two_tenants_is_told(
 
 
 HOLDS: dict[str, tuple[Any, ...]] = {
-    "the person": (ANNA.id(), None, None, None, (None, None)),
-    "a session": (None, ANNA.id(), None, None, (None, None)),
-    "a trace": (None, None, ANNA.id(), None, (None, None)),
+    "the person": (ANNA.id, None, None, None, (None, None)),
+    "a session": (None, ANNA.row(), None, None, (None, None)),
+    "a trace": (None, None, ANNA.row(), None, (None, None)),
     "days": (None, None, None, None, (MARCH, MARCH)),
     "days of a table": (None, None, None, "observability.spans", (MARCH, MARCH)),
     "days of a table in one piece": (None, None, None, "observability.cost_records", (MARCH, MARCH)),
@@ -501,10 +506,10 @@ def test_a_hold_beats_erasure_until_it_is_released(
     number = erasure.place_hold(world, *HOLDS[hold], "case 7")
     before, files = all_rows(world), residue(world, ANNA.words, archive.url if place == "cold" else None)
     with pytest.raises(AgentbooksError, match=rf"^erase: legal hold {number} covers .*; nothing was touched"):
-        erasure.erase(world, archive, [ANNA.id(), ANNA.user])
+        erasure.erase(world, archive, [ANNA.id, ANNA.user])
     assert all_rows(world) == before
     assert residue(world, ANNA.words, archive.url if place == "cold" else None) == files
-    assert erasure.erase(world, archive, [BERT.id(), BERT.user]) if "days" not in hold else True
+    assert erasure.erase(world, archive, [BERT.id, BERT.user]) if "days" not in hold else True
     erasure.release_hold(world, number)
     forget(world, archive, ANNA)
     assert residue(world, ANNA.words, archive.url if place == "cold" else None) == []
@@ -539,7 +544,7 @@ def test_payloads_under_a_hold_stay(world: psycopg.Connection) -> None:
     """Prompts that retention blanks although a court has asked for them."""
     due = json.dumps({"clock": "started_at", "before": "2030-01-01"})
     strip = f"select ops.strip_payloads('observability.spans', 'inputs outputs', '{due}')"
-    erasure.place_hold(world, ANNA.id(), None, None, None, (None, None), "case 7")
+    erasure.place_hold(world, ANNA.id, None, None, None, (None, None), "case 7")
     assert value(world, strip) == 1
     assert value(world, "select inputs is not null from observability.spans where span_id::text like 'a%'")
     assert not value(world, "select inputs is not null from observability.spans where span_id::text like 'b%'")
@@ -570,7 +575,7 @@ print(calls)
 
 def run(world: psycopg.Connection, archive: Archive, step: int) -> subprocess.CompletedProcess[str]:
     """Erase Anna in another process, which is killed at a step."""
-    ids = f"{ANNA.id()},{ANNA.user}"
+    ids = f"{ANNA.id},{ANNA.user}"
     return subprocess.run(
         [sys.executable, "-c", KILLED, world.info.dsn, archive.url, ids, str(step)],
         capture_output=True, text=True, check=False,
@@ -601,7 +606,7 @@ def test_an_erasure_killed_at_any_step_is_taken_up_by_the_next(
 
 def test_two_at_once_are_one(world: psycopg.Connection, archive: Archive) -> None:
     """Two clerks with the same request, and two receipts that each tell of half."""
-    ids = f"{ANNA.id()},{ANNA.user}"
+    ids = f"{ANNA.id},{ANNA.user}"
     both = [
         subprocess.Popen(
             [sys.executable, "-c", KILLED, world.info.dsn, archive.url, ids, "0"], stderr=subprocess.PIPE
@@ -639,7 +644,7 @@ def test_a_storage_without_rights_stops_it_before_it_begins(
     files = type(archive._place[0])
     monkeypatch.setattr(files, "put_file", refuse)
     with pytest.raises(AgentbooksError, match=r"^archive: cannot write .*probe\.part \(read-only\)"):
-        erasure.erase(world, archive, [ANNA.id()])
+        erasure.erase(world, archive, [ANNA.id])
     assert all_rows(world) == before
     assert value(world, "select count(*) from ops.erasures") == 0
 
@@ -649,7 +654,7 @@ def test_who_may_not_erase_is_told(world: psycopg.Connection, archive: Archive) 
     before = all_rows(world)
     world.execute("set role service_role")
     with pytest.raises(AgentbooksError, match=r"^erase: permission denied .*agentbooks_retention"):
-        erasure.erase(world, archive, [ANNA.id()])
+        erasure.erase(world, archive, [ANNA.id])
     world.execute("reset role")
     assert all_rows(world) == before
 
@@ -671,13 +676,13 @@ def test_the_commands_say_what_they_do(
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert run("hold", "place", "--subject", ANNA.id(), "--reason", "case 7") == "Hold 1 is in force.\n"
-    assert f"1: subject {ANNA.id()}: case 7" in run("hold", "list")
+    assert run("hold", "place", "--subject", ANNA.id, "--reason", "case 7") == "Hold 1 is in force.\n"
+    assert f"1: subject {ANNA.id}: case 7" in run("hold", "list")
     with pytest.raises(AgentbooksError, match="legal hold 1 covers what is theirs"):
-        run("erase", "--subject", ANNA.id())
+        run("erase", "--subject", ANNA.id)
     assert run("hold", "release", "1") == "Hold 1 is released.\n"
-    assert "chat.users: delete 1 rows" in run("erase", "--subject", ANNA.id(), "--dry-run")
-    assert "Erasure 1 of 2 persons" in run("erase", "--subject", ANNA.id(), "--subject", ANNA.user)
+    assert "chat.users: delete 1 rows" in run("erase", "--subject", ANNA.id, "--dry-run")
+    assert "Erasure 1 of 2 persons" in run("erase", "--subject", ANNA.id, "--subject", ANNA.user)
     assert "Erasure 1 of 2 persons" in run("erase", "--receipt", "1")
     with pytest.raises(AgentbooksError, match="name a person with --subject"):
         run("erase")
