@@ -1264,7 +1264,7 @@ begin
         select r.target, a.attname::text as person_column
         from ops.refreshes as r
         inner join pg_attribute as a
-            on r.relation = a.attrelid and a.attname in ('user_key', 'scope_key') and not a.attisdropped
+            on r.relation = a.attrelid and a.attname in ('user_key', 'scope_key', 'dimension_value')
         where to_regclass(r.target) = r.relation and split_part(r.target, '.', 1) in ('intermediate', 'marts')
         order by r.target
     loop
