@@ -1,10 +1,12 @@
 """What it takes to forget 1,000 persons, and whether anything of them is left.
 
-`python -m benchmarks.erasure` makes three months of rows of four systems in a database of the embedded server,
-or of the one that AGENTBOOKS_DATABASE_URL names, builds the marts, archives a month in the database and another
-in files, and erases. Every id, address, name and text of a person carries their number in one of two shapes, by
-which a scan of its own finds all that is left of anybody in any table or file, in a single pass.
+`python -m benchmarks.erasure` makes three months of rows of four systems in a database of the embedded
+server, or of the one that AGENTBOOKS_DATABASE_URL names, builds the marts, archives a month in the database
+and another in files, and erases. Every id, address, name and text of a person carries their number in one
+of two shapes, by which a scan of its own finds all that is left of anybody in any table or file.
 """
+
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ import re
 import tempfile
 import time
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pyarrow as pa
@@ -98,7 +101,7 @@ STATEMENTS = (
     " case when k % 2 = 1 then bench.id('agent', i % 20 + 1) end,"
     " case k % 2 when 0 then 'user' else 'assistant' end,"
     " jsonb_build_object('type', 'text', 'text', 'dear ' || bench.word(i % $people + 1)),"
-    " '{\"model\": \"gpt-4.1\", \"tokens\": {\"prompt\": 100, \"completion\": 10}}', bench.moment(i, $units)"
+    ' \'{"model": "gpt-4.1", "tokens": {"prompt": 100, "completion": 10}}\', bench.moment(i, $units)'
     " from generate_series(0, $units - 1) i cross join generate_series(0, 9) k",
     "insert into chat.agent_memories (id, agent_id, memory_type, content, source_message_id, created_at)"
     " select bench.id('memory', i), bench.id('agent', i % 20 + 1), 'semantic',"
@@ -106,7 +109,7 @@ STATEMENTS = (
     " bench.moment(i, $units) from generate_series(0, $units - 1, 10) i",
     "insert into agentic.agent_sessions (session_id, agent_id, user_id, context, started_at)"
     " select bench.id('work', i), bench.id('agent', i % 20 + 1), bench.who(i % $people + 1),"
-    " '{\"domain\": \"support\"}', bench.moment(i, $units) from generate_series(0, $units - 1) i",
+    ' \'{"domain": "support"}\', bench.moment(i, $units) from generate_series(0, $units - 1) i',
     "insert into agentic.conversation_history (message_id, session_id, role, content, created_at)"
     " select bench.id('said', i * 10 + k), bench.id('work', i), 'user', 'says ' || bench.word(i % $people + 1),"
     " bench.moment(i, $units) from generate_series(0, $units - 1) i cross join generate_series(0, 9) k",
@@ -173,14 +176,16 @@ def _measure(connection: psycopg.Connection, archive: Archive, rows: int, subjec
             )
         for statement in STATEMENTS:
             connection.execute(
-                statement.replace("$people", str(people)).replace("$units", str(rows // 40)).encode()
+                statement.replace("$people", str(people))
+                .replace("$units", str(rows // 40))
+                .encode()
             )
         connection.execute("vacuum analyze")
     with _timed("marts built"):
         dbt.build(["*", "--resource-type", "seed", "--resource-type", "model"])
     with _timed("a month archived, another as files"):
         for table in PARTITIONED:
-            cold_archive.remove_month(connection, archive, table, _day(COLD))
+            cold_archive.remove_month(connection, archive, table, date.fromisoformat(COLD))
             if table != "agentic.agent_audit_log":
                 connection.execute("select ops.archive_month(%s, %s)", (table, WARM))
     before = connection.execute(SUMS).fetchone()
@@ -192,10 +197,9 @@ def _measure(connection: psycopg.Connection, archive: Archive, rows: int, subjec
     ids = [str(value) for n in chosen for value in (_uuid(n), f"user-pn{n:06}x")]
     with _timed(f"{subjects:,} persons erased from raw rows, archive and files"):
         number = erasure.erase(connection, archive, ids)
-    assert number is not None
     with _timed("marts refreshed"):
         dbt.build(["agent_runs+", "--resource-type", "model"])
-    is_done = erasure.finish(connection, number)
+    is_done = number is not None and erasure.finish(connection, number)
 
     left = _found(connection, archive, numbers)
     broken = connection.execute("select count(*) from agentic.audit_first_broken_link()").fetchone()
@@ -206,18 +210,14 @@ def _measure(connection: psycopg.Connection, archive: Archive, rows: int, subjec
     same = connection.execute(SUMS).fetchone() == before
     print(f"rows deleted, blanked or pooled: {changed and changed[0]:,}")
     print(f"left: {left or 'nothing'} (bar: nothing); done: {is_done}")
-    print(f"broken chains: {broken and broken[0]} (bar 0); costs by all but the person unchanged: {same}")
+    print(
+        f"broken chains: {broken and broken[0]} (bar 0); costs by all but the person unchanged: {same}"
+    )
     print(f"ids behind `erased`: {floor and floor[0]:,} (bar {erasure.FLOOR})")
 
 
 def _uuid(n: int) -> str:
     return f"00000000-0000-4000-8000-ab00{n:06}00"
-
-
-def _day(text: str) -> Any:
-    from datetime import date
-
-    return date.fromisoformat(text)
 
 
 def _found(connection: psycopg.Connection, archive: Archive, numbers: set[str]) -> dict[str, int]:
@@ -237,7 +237,9 @@ def _found(connection: psycopg.Connection, archive: Archive, numbers: set[str]) 
             with parquet.ParquetFile(path) as file:
                 for batch in file.iter_batches(10_000):
                     text = "\n".join(
-                        value or "" for column in batch.columns for value in column.cast(pa.string()).to_pylist()
+                        value or ""
+                        for column in batch.columns
+                        for value in column.cast(pa.string()).to_pylist()
                     )
                     count += sum(
                         (match[1] or match[2]) in numbers for match in re.finditer(SHAPE, text)

@@ -293,6 +293,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     entry agentic.agent_audit_log;
+    hold_id bigint;
 begin
     if coalesce(p_reason, '') = '' or coalesce(cardinality(p_columns), 0) = 0
         or array_position(p_columns, null) is not null
@@ -316,6 +317,16 @@ begin
     if not entry.salts ?| p_columns then
         return false;
     end if;
+
+    for hold_id in
+        select h.hold_id
+        from ops.holds_on(
+            'agentic.agent_audit_log', format('select * from agentic.agent_audit_log where audit_id = %L', p_audit_id)
+        ) as h
+    loop
+        raise exception 'redact_audit_entry: legal hold % covers entry %', hold_id, p_audit_id
+            using errcode = 'object_not_in_prerequisite_state';
+    end loop;
 
     update agentic.agent_audit_log as a
     set action_details = case when 'action_details' = any (p_columns) then '{}' else a.action_details end,

@@ -1255,13 +1255,27 @@ as $function$
 declare
     tenant text;
     user_keys text[];
+    elsewhere text[] := '{}';
     place record;
     is_left boolean;
 begin
     select e.tenant_id into tenant from ops.erasures as e where e.erasure_id = erasure;
     user_keys := array(select k.key from ops.erasure_keys as k where k.erasure_id = erasure and k.kind = 'user_key');
+    -- Another tenant's user of the same id stays, also where marts do not tell tenants apart.
+    if to_regclass('marts.agent_runs') is not null then
+        execute 'select coalesce(array_agg(distinct user_key), ''{}'') from marts.agent_runs '
+            'where user_key = any($1) and tenant_key is distinct from $2' using user_keys, tenant into elsewhere;
+    end if;
     for place in
-        select r.target, a.attname::text as person_column
+        select
+            r.target,
+            a.attname::text as person_column,
+            array(
+                select k from unnest(user_keys) as k
+                where k <> all(elsewhere) or exists (
+                    select from pg_attribute as t where t.attrelid = r.relation and t.attname = 'tenant_key'
+                )
+            ) as user_keys
         from ops.refreshes as r
         inner join pg_attribute as a
             on r.relation = a.attrelid and a.attname in ('user_key', 'scope_key', 'dimension_value')
@@ -1271,7 +1285,7 @@ begin
         execute format(
             'select exists (select from %s as t where %s)', place.target,
             ops.person_condition(place.target, place.person_column, tenant)
-        ) using user_keys into is_left;
+        ) using place.user_keys into is_left;
         if is_left then
             return next place.target;
         end if;
@@ -1439,7 +1453,8 @@ $function$;
 
 comment on function ops.release_hold(bigint) is 'Ends a hold.';
 
-create function ops.holds_on_persons(erasure bigint) returns setof bigint
+create function ops.holds_on_persons(erasure bigint, archived text default null, month date default null)
+returns setof bigint
 language sql
 stable
 security definer
@@ -1449,8 +1464,11 @@ begin atomic
     from ops.legal_holds as h
     where
         h.released_at is null
-        and h.table_name is null
-        and h.first_day is null
+        and case
+            when month is null then h.table_name is null and h.first_day is null
+            else coalesce(h.table_name = archived, true)
+                and daterange(h.first_day, h.last_day, '[]') && daterange(month, (month + interval '1 month')::date)
+        end
         and (h.subject_id is null or exists (
             select from ops.erasure_keys as k
             where k.erasure_id = erasure and k.kind = 'person' and k.key = h.subject_id
@@ -1466,8 +1484,9 @@ begin atomic
     order by h.hold_id;
 end;
 
-comment on function ops.holds_on_persons(bigint) is
-'Legal holds in force that name a person of an erasure, or a session or trace of theirs, whatever rows there are.';
+comment on function ops.holds_on_persons(bigint, text, date) is
+'Legal holds in force that name a person of an erasure, or a session or trace of theirs, whatever rows there are; of '
+'a file with rows of theirs those that may cover it, by its table and month.';
 
 
 revoke all on function ops.tombstone() from public;
@@ -1498,7 +1517,7 @@ revoke all on function ops.note_replaced_file(bigint, text, text, bigint, bigint
 revoke all on function ops.note_deleted_file(bigint, text) from public;
 revoke all on function ops.place_hold(text, text, text, text, date, date, text) from public;
 revoke all on function ops.release_hold(bigint) from public;
-revoke all on function ops.holds_on_persons(bigint) from public;
+revoke all on function ops.holds_on_persons(bigint, text, date) from public;
 grant execute on function ops.tombstone() to agentbooks_retention, agentbooks_refresher;
 grant execute on function ops.subject_hash(text) to agentbooks_retention;
 grant execute on function ops.erase_rows(bigint, regclass, regclass, int, text, int) to agentbooks_retention;
@@ -1522,4 +1541,4 @@ to agentbooks_retention;
 grant execute on function ops.note_deleted_file(bigint, text) to agentbooks_retention;
 grant execute on function ops.place_hold(text, text, text, text, date, date, text) to agentbooks_retention;
 grant execute on function ops.release_hold(bigint) to agentbooks_retention;
-grant execute on function ops.holds_on_persons(bigint) to agentbooks_retention;
+grant execute on function ops.holds_on_persons(bigint, text, date) to agentbooks_retention;

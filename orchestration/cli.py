@@ -25,7 +25,9 @@ load = typer.Typer(help="Load files into the raw tables.", no_args_is_help=True)
 db = typer.Typer(help="The embedded PostgreSQL under .agentbooks/.", no_args_is_help=True)
 prices = typer.Typer(help="The price book in seeds/.", no_args_is_help=True)
 retention = typer.Typer(help="How long rows are kept, and where.", no_args_is_help=True)
-hold = typer.Typer(help="Legal holds: rows that neither leave nor are erased.", no_args_is_help=True)
+hold = typer.Typer(
+    help="Legal holds: rows that neither leave nor are erased.", no_args_is_help=True
+)
 app.add_typer(db, name="db")
 app.add_typer(retention, name="retention")
 app.add_typer(hold, name="hold")
@@ -439,7 +441,9 @@ def read_archive(
 def erase(
     subjects: Annotated[
         list[str] | None,
-        typer.Option("--subject", metavar="ID", help="A user's id, in whichever system; several times."),
+        typer.Option(
+            "--subject", metavar="ID", help="A user's id, in whichever system; several times."
+        ),
     ] = None,
     tenant: Annotated[
         str | None, typer.Option(help="Whose user; needed where several tenants know the id.")

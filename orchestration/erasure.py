@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from orchestration.cold_archive import Archive
 
 FLOOR = 5
-"""Persons that should stand behind `erased` in a tenant, so that nobody is told from it."""
+"""Ids that should stand behind `erased` in a tenant, so that nobody is told from it."""
 BATCH = 500
 ATTEMPTS = 3
 STAGED = "pg_temp.rows_to_erase"
+STAGED_ROWS = "select * from pg_temp.rows_to_erase"
 
 PLACES = """
 select
@@ -62,17 +63,6 @@ where
     and coalesce(e.tenant_id = %(tenant)s, true)
 order by e.erasure_id desc
 limit 1
-"""
-# Holds of a period; that a file has rows of a person on its very days is not looked up.
-FILE_HOLDS = """
-select h.hold_id
-from ops.legal_holds as h
-where
-    h.released_at is null and coalesce(h.table_name = %(table)s, true) and h.first_day is not null
-    and num_nonnulls(h.subject_id, h.session_id, h.trace_id) = 0
-    and daterange(h.first_day, h.last_day, '[]')
-    && daterange(%(month)s, (%(month)s + interval '1 month')::date)
-order by h.hold_id
 """
 POOLED = """
 select sum(cardinality(e.subject_hashes))::int
@@ -113,15 +103,16 @@ class Plan:
     """What an erasure would do.
 
     Attributes:
+        given: How many ids were given.
         ids: By how many ids the persons are known.
         rows: By table or archive, what happens to its rows, and how many they are.
         files: By URL, how many rows of it.
-        pooled: Persons that stand behind `erased` in the tenant then.
+        pooled: Ids that stand behind `erased` in the tenant then.
         backups: Copies that it does not reach.
     """
 
     tenant: str
-    persons: int
+    given: int
     ids: int
     rows: dict[str, tuple[str, int]] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
@@ -130,7 +121,7 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """Tell it, a line per place."""
-        yield f"Tenant {self.tenant}: {self.persons} persons, known by {self.ids} ids."
+        yield f"Tenant {self.tenant}: {self.given} ids given, {self.ids} found."
         for place, (fate, rows) in self.rows.items():
             yield f"{place}: {fate} {rows} rows"
         for url, rows in self.files.items():
@@ -205,12 +196,11 @@ def erase(
 def finish(connection: psycopg.Connection, erasure: int) -> bool:
     """Close an erasure if no mart has its users any more; return whether it is done."""
     with _told(), connection.transaction():
-        state = _one(
-            connection, "select state from ops.erasures where erasure_id = %s", (erasure,)
-        )
-        if state == "refreshing" and not connection.execute(
-            "select ops.marts_with_persons(%s)", (erasure,)
-        ).fetchone():
+        state = _one(connection, "select state from ops.erasures where erasure_id = %s", (erasure,))
+        if (
+            state == "refreshing"
+            and not connection.execute("select ops.marts_with_persons(%s)", (erasure,)).fetchone()
+        ):
             connection.execute("select ops.end_erasure(%s, true)", (erasure,))
             state = "done"
     return bool(state == "done")
@@ -228,11 +218,17 @@ def receipt(connection: psycopg.Connection, erasure: int) -> Iterator[str]:
     hashes, tenant, state, asked_by, begun_at, done_at, backups = told
     ended = f"done {done_at:%Y-%m-%d %H:%M:%S %Z}" if done_at else f"{state}: not done yet"
     yield (
-        f"Erasure {erasure} of {len(hashes)} persons of tenant {tenant}, asked for by {asked_by}, "
+        f"Erasure {erasure} of {len(hashes)} ids of tenant {tenant}, asked for by {asked_by}, "
         f"begun {begun_at:%Y-%m-%d %H:%M:%S %Z}, {ended}."
     )
     for subject in hashes[:20]:
-        yield f"person {subject}"
+        yield f"id {subject}"
+    if state == "refreshing":
+        left = connection.execute("select ops.marts_with_persons(%s)", (erasure,)).fetchall()
+        yield (
+            f"Waiting for dbt: {', '.join(name for (name,) in left) or 'no mart'}; run it, and `agentbooks "
+            "erase` again. A user's budget in seeds/budgets.csv is deleted there."
+        )
     steps = connection.execute(
         "select place, action, rows, old_sha256, new_sha256, new_place from ops.erasure_steps"
         " where erasure_id = %s order by place, action",
@@ -294,8 +290,8 @@ def holds(connection: psycopg.Connection) -> Iterator[str]:
 def _closing(pooled: int, backups: list[str]) -> Iterator[str]:
     if pooled < FLOOR:
         yield (
-            f"erased stands for {pooled} persons in this tenant, fewer than {FLOOR}: who knows one of them "
-            "can read their sums in the marts until more are erased."
+            f"erased stands for {pooled} ids in this tenant, fewer than {FLOOR}: who knows one of them can "
+            "read their sums in the marts until more are erased."
         )
     for copy in backups:
         yield f"Not reached: {copy}."
@@ -309,7 +305,9 @@ def _tenant(
     """Return whose persons these are, and the erasure that has done with them if there is one."""
     found = set(
         connection.execute(
-            "select subject, tenant_id from ops.subject_tenants(%s)", (subjects,)
+            "select subject, tenant_id from ops.subject_tenants(%s)"
+            " where subject not in ('erased', ops.tombstone()::text)",
+            (subjects,),
         ).fetchall()
     )
     missing = set(subjects) - {subject for subject, of in found if tenant in (None, of)}
@@ -332,10 +330,10 @@ def _tenant(
 
 
 def _plan(
-    connection: psycopg.Connection, archive: Archive, erasure: int, tenant: str, persons: int
+    connection: psycopg.Connection, archive: Archive, erasure: int, tenant: str, given: int
 ) -> Plan:
     _find(connection, archive, erasure)
-    plan = Plan(tenant, persons, len(_keys(connection, erasure)["person"]))
+    plan = Plan(tenant, given, len(_keys(connection, erasure)["person"]))
     held: dict[int, str] = {
         hold: "what is theirs"
         for (hold,) in connection.execute("select ops.holds_on_persons(%s)", (erasure,)).fetchall()
@@ -353,10 +351,10 @@ def _plan(
             for _, mask in _masked(archive, place, file, keys, tenant)
         ):
             plan.files[file.url] = counted
-            query = connection.execute(
-                FILE_HOLDS, {"table": file.table_name, "month": file.month}
+            covering = connection.execute(
+                "select ops.holds_on_persons(%s, %s, %s)", (erasure, file.table_name, file.month)
             ).fetchall()
-            held.update({hold: f"{counted} rows of {file.url}" for (hold,) in query})
+            held.update({hold: f"{counted} rows of {file.url}" for (hold,) in covering})
     if held:
         hold, what = min(held.items())
         raise AgentbooksError(
@@ -412,12 +410,11 @@ def _erase_in(connection: psycopg.Connection, erasure: int, place: Place, relati
     for tie in [*range(1, len(place.ties) + 1), *([0] if place.scrubbed else [])]:
         after: str | None = ""
         while after is not None:
-            row = connection.execute(
+            rows, after = connection.execute(
                 "select erased_rows, last_key from ops.erase_rows(%s, %s, %s, %s, %s, %s)",
                 (erasure, place.table_name, relation, tie, after, BATCH),
-            ).fetchone()
-            assert row is not None
-            total, after = total + row[0], row[1]
+            ).fetchone() or (0, None)
+            total += rows
     return total
 
 
@@ -461,11 +458,10 @@ def _replace_file(
     keys: dict[str, set[str]],
     tenant: str,
 ) -> None:
-    """Write a file anew without what it says of the persons, enter it, and leave the old one to be deleted."""
+    """Write a file anew without what it says of the persons and enter it; the old one is still to go."""
     connection.execute("select ops.stage_erasure(%s)", (place.table_name,))
     columns = cold_archive.Columns.of(connection, place.table_name)
     staged = sql.SQL(STAGED)
-    all_rows = f"select * from {STAGED}"
     with archive.fetched(file.url, file.sha256) as old, tempfile.TemporaryDirectory() as folder:
         schema = parquet.read_schema(old)
         names = tuple(name for name in columns.written if name in schema.names)
@@ -480,11 +476,15 @@ def _replace_file(
                 offset += len(batch)
                 if len(mine):
                     copy.write(cold_archive._as_csv(mine))
-        before = _one(connection, "select ops.column_checksums(%s, %s)", (place.table_name, all_rows))
+        before = _one(
+            connection, "select ops.column_checksums(%s, %s)", (place.table_name, STAGED_ROWS)
+        )
         changed = _erase_in(connection, erasure, place, STAGED)
         if not changed:
             return
-        after = _one(connection, "select ops.column_checksums(%s, %s)", (place.table_name, all_rows))
+        after = _one(
+            connection, "select ops.column_checksums(%s, %s)", (place.table_name, STAGED_ROWS)
+        )
         treated = _staged(connection, schema)
         checksums = {
             name: int(total) - int(before.get(name, 0)) + int(after.get(name, 0))
@@ -510,7 +510,10 @@ def _replace_file(
         # Named by its content: written again after a crash, it is the same file.
         url = re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", file.url)
         archive.put(new, f"{url}.part")
-        with archive.fetched(f"{url}.part", sha256) as copy_of, parquet.ParquetFile(copy_of) as found:
+        with (
+            archive.fetched(f"{url}.part", sha256) as copy_of,
+            parquet.ParquetFile(copy_of) as found,
+        ):
             groups = (found.read_row_group(group) for group in range(found.num_row_groups))
             if not all(
                 cold_archive._are_equal(group, piece)
@@ -541,7 +544,7 @@ def _staged(connection: psycopg.Connection, schema: pa.Schema) -> pa.Table:
 def _with_treated(
     path: Path, place: Place, keys: dict[str, set[str]], tenant: str, treated: pa.Table
 ) -> Iterator[pa.Table]:
-    """Yield the rows of a file in their order, in place of those that are the persons' what became of them."""
+    """Yield the rows of a file in their order; of those that are the persons', what became of them."""
     their_places = treated["place_in_file"].to_numpy()
     offset = 0
     for batch, mask in _masks(path, place, keys, tenant):

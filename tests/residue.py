@@ -50,7 +50,9 @@ def in_files(url: str, words: Iterable[str]) -> Iterator[tuple[str, str]]:
         with files.open(name, "rb") as opened, parquet.ParquetFile(opened) as file:
             content = [pa.array([name, str(file.metadata.metadata)])]
             content += [
-                column.cast(pa.string()) for batch in file.iter_batches() for column in batch.columns
+                column.cast(pa.string())
+                for batch in file.iter_batches()
+                for column in batch.columns
             ]
         for word in words:
             if any(

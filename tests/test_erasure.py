@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from faults import value
-from raw_rows import EVENT, ROWS, insert
+from raw_rows import ROWS, insert
 from residue import residue
 from test_cold_archive import MARCH, bucket
 from typer.testing import CliRunner
@@ -101,12 +101,23 @@ class Person:
                 "span_id": f"span {self.letter}",
                 "trace_id": f"raaf {self.letter}",
                 "span_attributes": json.dumps(
-                    {"note": text, "llm": {"model": "m", "messages": [text]}, "usage.input_tokens": "7"}
+                    {
+                        "note": text,
+                        "llm": {"model": "m", "messages": [text]},
+                        "usage.input_tokens": "7",
+                    }
                 ),
                 "events": json.dumps(
-                    [{"name": "exception", "attributes": {"exception.type": "E", "exception.message": text}}]
+                    [
+                        {
+                            "name": "exception",
+                            "attributes": {"exception.type": "E", "exception.message": text},
+                        }
+                    ]
                 ),
-                "execution_metadata": json.dumps({"agent_version": "1", "custom_data": {"note": text}}),
+                "execution_metadata": json.dumps(
+                    {"agent_version": "1", "custom_data": {"note": text}}
+                ),
                 "status": "error",
             },
             "raaf.raaf_tracing_span_replays": {
@@ -114,9 +125,17 @@ class Person:
                 "system_prompt": note,
                 "notes": text,
             },
-            "observability.profiles": {"id": who, "email": self.email, "name": self.name, "settings": note},
+            "observability.profiles": {
+                "id": who,
+                "email": self.email,
+                "name": self.name,
+                "settings": note,
+            },
             "observability.workflows": {
-                "id": one, "user_id": who, "name": f"for {self.name}", "description": self.email,
+                "id": one,
+                "user_id": who,
+                "name": f"for {self.name}",
+                "description": self.email,
             },
             "observability.traces": {
                 "trace_id": one,
@@ -127,110 +146,209 @@ class Person:
                 "metadata": json.dumps({"user_id": who, "domain": "support", "note": text}),
             },
             "observability.spans": {
-                "trace_id": one, "span_id": one, "user_id": who, "inputs": note, "outputs": note, "error": text,
-                "error_stack": text, "metadata": json.dumps({"payer": "agent", "note": text}),
+                "trace_id": one,
+                "span_id": one,
+                "user_id": who,
+                "inputs": note,
+                "outputs": note,
+                "error": text,
+                "error_stack": text,
+                "metadata": json.dumps({"payer": "agent", "note": text}),
                 "evaluation": json.dumps({"metrics": {"chunk_size": 5}, "note": text}),
             },
             "observability.cost_records": {
-                "execution_id": f"e {self.letter}", "user_id": who, "config": note, "metadata": note,
+                "execution_id": f"e {self.letter}",
+                "user_id": who,
+                "config": note,
+                "metadata": note,
             },
             "observability.cost_aggregations": {"user_id": who, "metadata": note},
             "observability.usage_logs": {"user_id": who, "execution_id": f"e {self.letter}"},
             "traceability.execution_traces": {
-                "id": one, "correlation_id": one, "root_id": one, "session_id": two, "user_id": self.user,
-                "prompt_text": text, "context": note, "error_message": text,
+                "id": one,
+                "correlation_id": one,
+                "root_id": one,
+                "session_id": two,
+                "user_id": self.user,
+                "prompt_text": text,
+                "context": note,
+                "error_message": text,
             },
             "traceability.agent_routing_decisions": {
-                "trace_id": one, "id": one, "query_text": text, "selection_reason": text,
+                "trace_id": one,
+                "id": one,
+                "query_text": text,
+                "selection_reason": text,
                 "query_embedding": embedding,
             },
             "traceability.hook_executions": {
-                "trace_id": one, "id": one, "input_data": note,
+                "trace_id": one,
+                "id": one,
+                "input_data": note,
                 "output_data": json.dumps({"decision": "block", "reason": text}),
-                "modifications_made": note, "rag_results": note, "error_message": text, "error_stack": text,
-                "file_path": text, "metadata": note,
+                "modifications_made": note,
+                "rag_results": note,
+                "error_message": text,
+                "error_stack": text,
+                "file_path": text,
+                "metadata": note,
                 "quality_results": json.dumps({"quality_score": 0.5, "note": text}),
             },
             "traceability.endpoint_calls": {
-                "trace_id": one, "id": one, "endpoint_url": f"/api?q={text}", "request_body": note,
-                "response_body": note, "headers": note, "context": note, "error_message": text, "rag_query": text,
+                "trace_id": one,
+                "id": one,
+                "endpoint_url": f"/api?q={text}",
+                "request_body": note,
+                "response_body": note,
+                "headers": note,
+                "context": note,
+                "error_message": text,
+                "rag_query": text,
             },
             "traceability.success_patterns": {
-                "id": one, "pattern_hash": f"p {self.letter}", "source_trace_id": one, "prompt_text": text,
-                "prompt_embedding": embedding, "context": note, "keywords": [text],
+                "id": one,
+                "pattern_hash": f"p {self.letter}",
+                "source_trace_id": one,
+                "prompt_text": text,
+                "prompt_embedding": embedding,
+                "context": note,
+                "keywords": [text],
             },
             "traceability.pattern_usage_log": {
-                "pattern_id": one, "id": one, "trace_id": one, "deviations": note, "user_feedback": text,
+                "pattern_id": one,
+                "id": one,
+                "trace_id": one,
+                "deviations": note,
+                "user_feedback": text,
                 "metadata": note,
             },
             "traceability.agent_chaining_patterns": {
-                "chain_pattern": ["planner", f"coder {self.letter}"], "common_triggers": [f"help {self.name}"],
+                "chain_pattern": ["planner", f"coder {self.letter}"],
+                "common_triggers": [f"help {self.name}"],
             },
             "traceability.error_patterns": {
-                "error_type": f"Error{self.letter}", "error_message_pattern": f"no mail to {self.email} sent",
+                "error_type": f"Error{self.letter}",
+                "error_message_pattern": f"no mail to {self.email} sent",
             },
             "chat.users": {
-                "id": who, "username": self.first_name, "full_name": self.name, "email": self.email.upper(),
+                "id": who,
+                "username": self.first_name,
+                "full_name": self.name,
+                "email": self.email.upper(),
             },
             "chat.agents": {"id": one, "user_id": who, "description": f"helps {self.name}"},
             "chat.workspaces": {"id": one, "name": f"Home of {self.name}", "owner_user_id": who},
             "chat.workspace_members": {"workspace_id": one, "user_id": who},
             "chat.chat_channels": {"id": one, "workspace_id": one, "topic": f"ask {self.email}"},
-            "chat.datastores": {"id": one, "user_id": who, "config": json.dumps({"owner": self.email})},
+            "chat.datastores": {
+                "id": one,
+                "user_id": who,
+                "config": json.dumps({"owner": self.email}),
+            },
             "chat.agent_datastores": {"agent_id": one, "datastore_id": one},
             "chat.agent_states": {
-                "id": one, "agent_id": one, "local_state": note, "session_state": note,
-                "persistent_state": json.dumps({"owner": self.name}), "state_hash": f"0{self.letter}",
+                "id": one,
+                "agent_id": one,
+                "local_state": note,
+                "session_state": note,
+                "persistent_state": json.dumps({"owner": self.name}),
+                "state_hash": f"0{self.letter}",
             },
             "chat.state_checkpoints": {"agent_id": one, "state_id": one, "state_data": note},
             "chat.state_transitions": {"agent_id": one, "to_state_id": one, "changes": note},
             "chat.conversation_sessions": {
-                "id": one, "conversation_id": one, "user_id": who, "agent_id": one, "session_state": note,
+                "id": one,
+                "conversation_id": one,
+                "user_id": who,
+                "agent_id": one,
+                "session_state": note,
                 "interruption_context": note,
             },
             "chat.chat_messages": {
-                "id": one, "channel_id": one, "sender_user_id": who, "content": text, "metadata": note,
+                "id": one,
+                "channel_id": one,
+                "sender_user_id": who,
+                "content": text,
+                "metadata": note,
                 "embedding": embedding,
             },
             "chat.chat_messages_v2": {
-                "id": one, "conversation_id": one, "session_id": one, "sender_user_id": who, "content": content,
-                "metadata": json.dumps({"model": "m", "tokens": 9, "note": text}), "tools": note, "audit": note,
-                "context": json.dumps({"intent": text}), "state_snapshot_id": one,
+                "id": one,
+                "conversation_id": one,
+                "session_id": one,
+                "sender_user_id": who,
+                "content": content,
+                "metadata": json.dumps({"model": "m", "tokens": 9, "note": text}),
+                "tools": note,
+                "audit": note,
+                "context": json.dumps({"intent": text}),
+                "state_snapshot_id": one,
             },
             "chat.message_versions": {
-                "session_id": one, "message_id": one, "content": content, "metadata": note, "changed_by": who,
+                "session_id": one,
+                "message_id": one,
+                "content": content,
+                "metadata": note,
+                "changed_by": who,
                 "change_reason": text,
             },
             "chat.agent_memories": {
-                "id": one, "agent_id": one, "source_message_id": one, "embeddings": embedding,
+                "id": one,
+                "agent_id": one,
+                "source_message_id": one,
+                "embeddings": embedding,
                 "content": json.dumps({"concept": "person", "definition": text}),
             },
             "chat.memory_consolidations": {
-                "agent_id": one, "source_memories": [one], "consolidated_memory_id": one,
+                "agent_id": one,
+                "source_memories": [one],
+                "consolidated_memory_id": one,
             },
             "chat.context_snapshots": {"message_id": one, "agent_id": one, "snapshot_data": note},
-            "chat.context_templates": {"name": f"t {self.letter}", "description": f"for {self.email}"},
+            "chat.context_templates": {
+                "name": f"t {self.letter}",
+                "description": f"for {self.email}",
+            },
             "agentic.users": {"user_id": who, "email": self.email, "full_name": self.name},
             "agentic.agents": {"agent_id": one},
             "agentic.agent_sessions": {
-                "session_id": one, "agent_id": one, "user_id": who,
-                "context": json.dumps({"domain": "support", "note": text}), "metadata": note,
+                "session_id": one,
+                "agent_id": one,
+                "user_id": who,
+                "context": json.dumps({"domain": "support", "note": text}),
+                "metadata": note,
             },
             "agentic.agent_decisions": {
-                "decision_id": one, "session_id": one, "input_context": note, "decision_rationale": text,
-                "action_taken": note, "metadata": note,
+                "decision_id": one,
+                "session_id": one,
+                "input_context": note,
+                "decision_rationale": text,
+                "action_taken": note,
+                "metadata": note,
             },
             "agentic.trust_metrics": {"session_id": one, "measurement_context": note},
             "agentic.conversation_history": {
-                "message_id": one, "session_id": one, "content": text, "metadata": note,
+                "message_id": one,
+                "session_id": one,
+                "content": text,
+                "metadata": note,
             },
             "agentic.agent_knowledge": {
-                "agent_id": one, "content": json.dumps({"likes": f"{self.name} likes tea"}), "embedding": embedding,
+                "agent_id": one,
+                "content": json.dumps({"likes": f"{self.name} likes tea"}),
+                "embedding": embedding,
             },
             "agentic.agent_audit_log": {
-                "audit_id": one, "agent_id": one, "session_id": one, "user_id": who, "user_agent": text,
-                "ip_address": "192.0.2.7", "risk_level": "critical",
-                "action_details": json.dumps({"status": "failed", "rollback_available": False, "note": text}),
+                "audit_id": one,
+                "agent_id": one,
+                "session_id": one,
+                "user_id": who,
+                "user_agent": text,
+                "ip_address": "192.0.2.7",
+                "risk_level": "critical",
+                "action_details": json.dumps(
+                    {"status": "failed", "rollback_available": False, "note": text}
+                ),
             },
         }
         for table, row in ROWS.items():
@@ -310,16 +428,23 @@ def to_warm(connection: psycopg.Connection) -> None:
         connection.execute("select ops.archive_month(%s, %s)", (table, MARCH))
     due = {"before": "2030-01-01"}
     for table, clock in {
-        "chat.message_versions": "created_at", "chat.conversation_sessions": "started_at",
-        "chat.chat_messages": "created_at", "chat.memory_consolidations": "created_at",
-        "chat.agent_memories": "created_at", "agentic.trust_metrics": "recorded_at",
-        "observability.cost_records": "created_at", "observability.usage_logs": "created_at",
-        "observability.traces": "started_at", "agentic.agent_sessions": "started_at",
-        "traceability.agent_routing_decisions": "created_at", "traceability.execution_traces": "started_at",
+        "chat.message_versions": "created_at",
+        "chat.conversation_sessions": "started_at",
+        "chat.chat_messages": "created_at",
+        "chat.memory_consolidations": "created_at",
+        "chat.agent_memories": "created_at",
+        "agentic.trust_metrics": "recorded_at",
+        "observability.cost_records": "created_at",
+        "observability.usage_logs": "created_at",
+        "observability.traces": "started_at",
+        "agentic.agent_sessions": "started_at",
+        "traceability.agent_routing_decisions": "created_at",
+        "traceability.execution_traces": "started_at",
         "raaf.raaf_tracing_traces": "created_at",
     }.items():
         moved = value(
-            connection, f"select ops.archive_rows('{table}', '{json.dumps(due | {'clock': clock})}')"
+            connection,
+            f"select ops.archive_rows('{table}', '{json.dumps(due | {'clock': clock})}')",
         )
         assert moved == 2, table
 
@@ -349,7 +474,8 @@ def test_nothing_is_left_of_a_person_and_all_of_others(
         (table, row)
         for table, row in touched
         if not re.search(r"aaaaaaaa-|\braaf a|\bspan a|\be a\b|\bp a\b|coder a\b|Errora|t a\"", row)
-        and not re.search(r"users$|profiles$", table) and "audit_redaction" not in row
+        and not re.search(r"users$|profiles$", table)
+        and "audit_redaction" not in row
     ]
     assert strangers == []
     assert value(world, "select count(*) from agentic.audit_first_broken_link()") == 0
@@ -375,8 +501,8 @@ def test_the_registry_names_every_column(raw: psycopg.Connection) -> None:
     declared = {
         row[0]: row[1:]
         for row in raw.execute(
-            "select table_name, fate, person_columns, array(select column_name from ops.payload_parts(blanked)),"
-            " array(select jsonb_object_keys(shaped)), scrubbed, kept from ops.personal_data"
+            "select table_name, fate, person_columns,"
+            " array(select column_name from ops.payload_parts(blanked)), array(select jsonb_object_keys(shaped)), scrubbed, kept from ops.personal_data"
         ).fetchall()
     }
     tables -= {"ops.pooled_models"}
@@ -384,7 +510,7 @@ def test_the_registry_names_every_column(raw: psycopg.Connection) -> None:
     columns: dict[str, set[str]] = {}
     for table, column, is_telling in raw.execute(
         "select ops.relation_name(attrelid), attname, attname <> 'tenant_id' and ("
-        " format_type(atttypid, null) ~ '^(text|character varying|json|bytea|inet|public.vector|vector|uuid\\[\\])'"
+        " format_type(atttypid, null) ~ '^(text|character varying|json|bytea|inet|public.vector|uuid\\[\\])'"
         " or atttypid = 'uuid'::regtype and attname ~ 'user|changed_by')"
         " from pg_attribute where attrelid = any(%s::regclass[]) and attnum > 0 and not attisdropped",
         (sorted(tables),),
@@ -405,29 +531,41 @@ def test_what_models_read_stays(world: psycopg.Connection, archive: Archive) -> 
     forget(world, archive, ANNA)
     for query, expected in {
         "select metadata from observability.spans where span_id = %s": {"payer": "agent"},
-        "select evaluation from observability.spans where span_id = %s": {"metrics": {"chunk_size": 5}},
+        "select evaluation from observability.spans where span_id = %s": {
+            "metrics": {"chunk_size": 5}
+        },
         "select metadata from observability.traces where trace_id = %s": {
-            "user_id": "erased", "domain": "support",
+            "user_id": "erased",
+            "domain": "support",
         },
         "select content from chat.chat_messages_v2 where id = %s": {"type": "text"},
         "select metadata from chat.chat_messages_v2 where id = %s": {"model": "m", "tokens": 9},
         "select output_data from traceability.hook_executions where id = %s": {"decision": "block"},
         "select context from agentic.agent_sessions where session_id = %s": {"domain": "support"},
         "select action_details from agentic.agent_audit_log where audit_id = %s": {
-            "status": "failed", "rollback_available": False,
+            "status": "failed",
+            "rollback_available": False,
         },
     }.items():
         row = world.execute(query.encode(), (ANNA.row(),)).fetchone()
         assert row is not None, query
         assert row[0] == expected, query
-    assert value(world, "select span_attributes from raaf.raaf_tracing_spans where span_id = 'span a'") == {
-        "llm": {"model": "m"}, "usage.input_tokens": "7",
+    assert value(
+        world, "select span_attributes from raaf.raaf_tracing_spans where span_id = 'span a'"
+    ) == {
+        "llm": {"model": "m"},
+        "usage.input_tokens": "7",
     }
-    assert value(world, "select user_id::text from observability.traces where execution_id = 'e a'") == (
-        "ffffffff-ffff-ffff-ffff-ffffffffffff"
+    assert value(
+        world, "select user_id::text from observability.traces where execution_id = 'e a'"
+    ) == ("ffffffff-ffff-ffff-ffff-ffffffffffff")
+    assert (
+        value(world, "select user_id from traceability.execution_traces where id::text like 'a%'")
+        == "erased"
     )
-    assert value(world, "select user_id from traceability.execution_traces where id::text like 'a%'") == "erased"
-    assert value(world, "select count(*) from chat.agents where id::text like 'a%'") == 1, "others use it"
+    assert value(world, "select count(*) from chat.agents where id::text like 'a%'") == 1, (
+        "others use it"
+    )
 
 
 def test_a_plan_touches_nothing(world: psycopg.Connection, archive: Archive) -> None:
@@ -436,7 +574,10 @@ def test_a_plan_touches_nothing(world: psycopg.Connection, archive: Archive) -> 
     before = residue(world, [*ANNA.words, *BERT.words], archive.url)
     rows = all_rows(world)
     lines: list[str] = []
-    assert erasure.erase(world, archive, [ANNA.id, ANNA.user], is_dry_run=True, tell=lines.append) is None
+    assert (
+        erasure.erase(world, archive, [ANNA.id, ANNA.user], is_dry_run=True, tell=lines.append)
+        is None
+    )
     assert "chat.agent_memories: delete 1 rows" in lines
     assert any(line.endswith("spans/2020-03.parquet: written anew for 1 rows") for line in lines)
     assert residue(world, [*ANNA.words, *BERT.words], archive.url) == before
@@ -455,9 +596,12 @@ def test_the_receipt_names_nobody_and_can_be_asked_for_again(
     told = "\n".join(lines)
     assert not any(word.lower() in told.lower() for word in ANNA.words)
     assert "chat.users: delete 1 rows" in lines
-    assert re.search(r"spans/2020-03\.parquet: replaced 1 rows, sha256 \w{64}, now .*\.parquet, sha256 \w{64}", told)
+    assert re.search(
+        r"spans/2020-03\.parquet: replaced 1 rows, sha256 \w{64}, now .*\.parquet, sha256 \w{64}",
+        told,
+    )
     assert re.search(r"Not reached: nightly at s3://backups until 20\d\d-\d\d-\d\d\.", told)
-    assert "erased stands for 2 persons" in told
+    assert "erased stands for 2 ids" in told
     assert erasure.erase(world, archive, [ANNA.user]) == number, "asked for again, it is the same"
     assert value(world, "select count(*) from ops.erasure_keys") == 0
 
@@ -467,7 +611,9 @@ def test_who_is_unknown_or_known_to_two_tenants_is_told(
 ) -> None:
     """A slip of the pen that erases nobody and says it is done; another tenant's user of the same id."""
     before = all_rows(world)
-    with pytest.raises(AgentbooksError, match=r"^erase: nobody is known as user-nobody; check the id\.$"):
+    with pytest.raises(
+        AgentbooksError, match=r"^erase: nobody is known as user-nobody; check the id\.$"
+    ):
         erasure.erase(world, archive, ["user-nobody", ANNA.id])
     insert(
         world,
@@ -482,7 +628,10 @@ def test_who_is_unknown_or_known_to_two_tenants_is_told(
         row for row in all_rows(world) if '"tenant_id": "other"' in row[1]
     }
     erasure.erase(world, archive, [ANNA.user], TENANT)
-    assert value(world, "select user_id from traceability.execution_traces where tenant_id = 'other'") == ANNA.user
+    assert (
+        value(world, "select user_id from traceability.execution_traces where tenant_id = 'other'")
+        == ANNA.user
+    )
 
 
 HOLDS: dict[str, tuple[Any, ...]] = {
@@ -491,7 +640,13 @@ HOLDS: dict[str, tuple[Any, ...]] = {
     "a trace": (None, None, ANNA.row(), None, (None, None)),
     "days": (None, None, None, None, (MARCH, MARCH)),
     "days of a table": (None, None, None, "observability.spans", (MARCH, MARCH)),
-    "days of a table in one piece": (None, None, None, "observability.cost_records", (MARCH, MARCH)),
+    "days of a table in one piece": (
+        None,
+        None,
+        None,
+        "observability.cost_records",
+        (MARCH, MARCH),
+    ),
 }
 
 
@@ -504,8 +659,13 @@ def test_a_hold_beats_erasure_until_it_is_released(
     if place == "cold":
         to_cold(world, archive)
     number = erasure.place_hold(world, *HOLDS[hold], "case 7")
-    before, files = all_rows(world), residue(world, ANNA.words, archive.url if place == "cold" else None)
-    with pytest.raises(AgentbooksError, match=rf"^erase: legal hold {number} covers .*; nothing was touched"):
+    before, files = (
+        all_rows(world),
+        residue(world, ANNA.words, archive.url if place == "cold" else None),
+    )
+    with pytest.raises(
+        AgentbooksError, match=rf"^erase: legal hold {number} covers .*; nothing was touched"
+    ):
         erasure.erase(world, archive, [ANNA.id, ANNA.user])
     assert all_rows(world) == before
     assert residue(world, ANNA.words, archive.url if place == "cold" else None) == files
@@ -517,13 +677,18 @@ def test_a_hold_beats_erasure_until_it_is_released(
 
 def test_overlapping_holds_are_refused(world: psycopg.Connection) -> None:
     """Two holds of which one is released, while the other was thought to be the same."""
-    def place(first: str | None, last: str | None, subject: str | None = "u", table: str | None = None) -> int:
+
+    def place(
+        first: str | None, last: str | None, subject: str | None = "u", table: str | None = None
+    ) -> int:
         days = (first and date.fromisoformat(first), last and date.fromisoformat(last))
         return erasure.place_hold(world, subject, None, None, table, days, "case 7")
 
     first = place("2020-03-01", "2020-03-31")
     for days in [("2020-03-31", "2020-04-30"), (None, None), ("2020-03-05", "2020-03-06")]:
-        with pytest.raises(AgentbooksError, match=rf"^hold: hold {first} holds the same from 2020-03-01 to"):
+        with pytest.raises(
+            AgentbooksError, match=rf"^hold: hold {first} holds the same from 2020-03-01 to"
+        ):
             place(*days)
     assert place("2020-04-01", "2020-04-30") > first
     for wrong, sentence in {
@@ -532,7 +697,9 @@ def test_overlapping_holds_are_refused(world: psycopg.Connection) -> None:
     }.items():
         with pytest.raises(AgentbooksError, match=sentence):
             place(*wrong)
-    with pytest.raises(AgentbooksError, match="a hold needs a subject, a session, a trace or a period"):
+    with pytest.raises(
+        AgentbooksError, match="a hold needs a subject, a session, a trace or a period"
+    ):
         place(None, None, None)
     with pytest.raises(AgentbooksError, match=r"there is no raw table observability\.nothing"):
         place(None, None, "u", "observability.nothing")
@@ -546,8 +713,12 @@ def test_payloads_under_a_hold_stay(world: psycopg.Connection) -> None:
     strip = f"select ops.strip_payloads('observability.spans', 'inputs outputs', '{due}')"
     erasure.place_hold(world, ANNA.id, None, None, None, (None, None), "case 7")
     assert value(world, strip) == 1
-    assert value(world, "select inputs is not null from observability.spans where span_id::text like 'a%'")
-    assert not value(world, "select inputs is not null from observability.spans where span_id::text like 'b%'")
+    assert value(
+        world, "select inputs is not null from observability.spans where span_id::text like 'a%'"
+    )
+    assert not value(
+        world, "select inputs is not null from observability.spans where span_id::text like 'b%'"
+    )
 
 
 KILLED = """
@@ -578,7 +749,9 @@ def run(world: psycopg.Connection, archive: Archive, step: int) -> subprocess.Co
     ids = f"{ANNA.id},{ANNA.user}"
     return subprocess.run(
         [sys.executable, "-c", KILLED, world.info.dsn, archive.url, ids, str(step)],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -609,7 +782,8 @@ def test_two_at_once_are_one(world: psycopg.Connection, archive: Archive) -> Non
     ids = f"{ANNA.id},{ANNA.user}"
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", KILLED, world.info.dsn, archive.url, ids, "0"], stderr=subprocess.PIPE
+            [sys.executable, "-c", KILLED, world.info.dsn, archive.url, ids, "0"],
+            stderr=subprocess.PIPE,
         )
         for _ in range(2)
     ]
@@ -628,7 +802,10 @@ def test_files_on_s3_are_written_anew(world: psycopg.Connection, bucket: str) ->
     assert residue(world, ANNA.words, bucket) == []
     assert cold_archive.restore_month(world, archive, "observability.spans", MARCH) == 2
     cold_archive.remove_month(world, archive, "observability.spans", MARCH)
-    assert value(world, "select url from ops.archive_files") == f"{bucket}/observability.spans/2020-03.parquet"
+    assert (
+        value(world, "select url from ops.archive_files")
+        == f"{bucket}/observability.spans/2020-03.parquet"
+    )
 
 
 def test_a_storage_without_rights_stops_it_before_it_begins(
@@ -643,7 +820,9 @@ def test_a_storage_without_rights_stops_it_before_it_begins(
 
     files = type(archive._place[0])
     monkeypatch.setattr(files, "put_file", refuse)
-    with pytest.raises(AgentbooksError, match=r"^archive: cannot write .*probe\.part \(read-only\)"):
+    with pytest.raises(
+        AgentbooksError, match=r"^archive: cannot write .*probe\.part \(read-only\)"
+    ):
         erasure.erase(world, archive, [ANNA.id])
     assert all_rows(world) == before
     assert value(world, "select count(*) from ops.erasures") == 0
@@ -660,7 +839,9 @@ def test_who_may_not_erase_is_told(world: psycopg.Connection, archive: Archive) 
 
 
 def test_the_commands_say_what_they_do(
-    server18: TestServer, connect: Callable[[str], psycopg.Connection], monkeypatch: pytest.MonkeyPatch,
+    server18: TestServer,
+    connect: Callable[[str], psycopg.Connection],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     """Options that exist in Python and not at the command line."""
@@ -676,13 +857,15 @@ def test_the_commands_say_what_they_do(
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert run("hold", "place", "--subject", ANNA.id, "--reason", "case 7") == "Hold 1 is in force.\n"
+    assert (
+        run("hold", "place", "--subject", ANNA.id, "--reason", "case 7") == "Hold 1 is in force.\n"
+    )
     assert f"1: subject {ANNA.id}: case 7" in run("hold", "list")
     with pytest.raises(AgentbooksError, match="legal hold 1 covers what is theirs"):
         run("erase", "--subject", ANNA.id)
     assert run("hold", "release", "1") == "Hold 1 is released.\n"
     assert "chat.users: delete 1 rows" in run("erase", "--subject", ANNA.id, "--dry-run")
-    assert "Erasure 1 of 2 persons" in run("erase", "--subject", ANNA.id, "--subject", ANNA.user)
-    assert "Erasure 1 of 2 persons" in run("erase", "--receipt", "1")
+    assert "Erasure 1 of 2 ids" in run("erase", "--subject", ANNA.id, "--subject", ANNA.user)
+    assert "Erasure 1 of 2 ids" in run("erase", "--receipt", "1")
     with pytest.raises(AgentbooksError, match="name a person with --subject"):
         run("erase")

@@ -1,4 +1,4 @@
-drop function ops.holds_on_persons(bigint);
+drop function ops.holds_on_persons(bigint, text, date);
 drop function ops.release_hold(bigint);
 drop function ops.place_hold(text, text, text, text, date, date, text);
 drop function ops.note_deleted_file(bigint, text);
