@@ -163,14 +163,12 @@ def erase(
         tenant, known = _tenant(connection, archive, subjects, tenant)
         if known is not None:
             return known
-        with connection.transaction() as transaction:
+        with connection.transaction(force_rollback=is_dry_run):
             erasure = _one(connection, "select ops.open_erasure(%s, %s)", (subjects, tenant))
             plan = _plan(connection, archive, erasure, tenant, len(subjects))
             for line in plan.lines():
                 tell(line)
-            if is_dry_run:
-                raise psycopg.Rollback(transaction)
-            if plan.files:
+            if plan.files and not is_dry_run:
                 archive.check()
         if is_dry_run:
             return None
@@ -397,7 +395,7 @@ def _find(connection: psycopg.Connection, archive: Archive, erasure: int) -> int
         )
         total += noted
         if not noted:
-            return total
+            return int(total)
 
 
 def _erase_rows(connection: psycopg.Connection, erasure: int) -> None:
