@@ -30,7 +30,7 @@ from orchestration.cold_archive import Archive
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DATABASE = "agentbooks_bench_erasure"
+DATABASE = "erasure_bench"
 ROWS = 10_000_000
 SUBJECTS = 1000
 ROWS_OF_A_PERSON = 400

@@ -298,8 +298,8 @@ end
 $function$;
 
 comment on function ops.column_checksums(regclass, text) is
-'By column of a table, over rows of it: the sum of hashtextextended over its values as text, nulls as 0. What '
-'it gives depends neither on the order of rows nor on settings.';
+'By column of a table, over rows of it: the sum of hashtextextended over its values as text, nulls as 0. '
+'What it gives depends neither on the order of rows nor on settings.';
 
 
 -- Freezing. In the name of whoever refreshes: what leads from rows to days is SQL of the models.
@@ -678,14 +678,15 @@ return (
             where o.attrelid = held and o.attnum > 0 and not o.attisdropped
             union all
             -- A row may stay when what it hangs under is archived.
-            select false, p.attname, parent.relation, pk.attname, fk.attname
+            select false, p.attname, parent.relation, pk.attname as key, fk.attname as child
             from pg_constraint as f
             inner join pg_attribute as p on f.confrelid = p.attrelid and p.attnum > 0 and not p.attisdropped
             inner join pg_attribute as pk on f.confrelid = pk.attrelid and f.confkey[1] = pk.attnum
             inner join pg_attribute as fk on f.conrelid = fk.attrelid and f.conkey[1] = fk.attnum
             cross join lateral (
                 select coalesce(
-                    to_regclass('history.' || replace(ops.relation_name(f.confrelid), '.', '__')), f.confrelid::regclass
+                    to_regclass('history.' || replace(ops.relation_name(f.confrelid), '.', '__')),
+                    f.confrelid::regclass
                 )::text as relation
             ) as parent
             where f.conrelid = held and f.contype = 'f' and cardinality(f.conkey) = 1
@@ -701,7 +702,8 @@ return (
         select coalesce(
             format(
                 'r.%1$s >= %2$L and r.%1$s < %3$L', ops.row_clock(held),
-                hold.first_day::timestamp at time zone 'UTC', (hold.last_day + 1)::timestamp at time zone 'UTC'
+                hold.first_day::timestamp at time zone 'UTC',
+                (hold.last_day + 1)::timestamp at time zone 'UTC'
             ),
             'true'
         )
@@ -710,7 +712,8 @@ return (
 );
 
 comment on function ops.hold_condition(regclass, ops.legal_holds) is
-'Condition on rows r of a raw table that a hold covers, as SQL. Rows without a time are covered by any period.';
+'Condition on rows r of a raw table that a hold covers, as SQL. Rows without a time are covered by any '
+'period.';
 
 create function ops.holds_on(held regclass, rows_sql text) returns table (hold_id bigint, held_rows bigint)
 language plpgsql

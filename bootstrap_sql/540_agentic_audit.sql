@@ -146,8 +146,8 @@ return (
 );
 
 comment on function agentic.redacted_details(jsonb) is
-'What an erasure leaves of the details of an action: whether it failed, and whether it could be undone. Trust levels '
-'are computed from it, and it says nothing of a person.';
+'What an erasure leaves of the details of an action: whether it failed, and whether it could be undone. '
+'Trust levels are computed from it, and it says nothing of a person.';
 
 create function agentic.audit_commitments(entry agentic.agent_audit_log) returns jsonb
 language sql

@@ -207,11 +207,9 @@ end
 $function$;
 
 comment on function ops.strip_payloads(regclass, text, jsonb, int, boolean) is
-'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be '
-'there becomes '
-'`[removed]` or `{}`), in up to batch due rows of a table '
-'and its archive that no legal hold covers; returns how many, or counts all. Refuses what staging views read as a whole. '
-'See ops.is_due.';
+'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be there '
+'becomes `[removed]` or `{}`), in up to batch due rows of a table and its archive that no legal hold '
+'covers; returns how many, or counts all. Refuses what staging views read as a whole. See ops.is_due.';
 
 revoke all on function ops.strip_payloads(regclass, text, jsonb, int, boolean) from public;
 grant execute on function ops.strip_payloads(regclass, text, jsonb, int, boolean) to agentbooks_retention;

@@ -32,7 +32,8 @@ create table ops.erasures (
 -- Who comes again finds the receipt.
 create index erasures_subject_hashes on ops.erasures using gin (subject_hashes);
 
-comment on table ops.erasures is 'One row per erasure of one or more persons: its receipt, which names nobody.';
+comment on table ops.erasures is
+'One row per erasure of one or more persons: its receipt, which names nobody.';
 comment on column ops.erasures.erasure_id is 'The erasure.';
 comment on column ops.erasures.subject_hashes is
 'By ops.subject_hash: whoever knows an id can ask whether it was erased, and no list of ids follows from it.';
@@ -79,8 +80,8 @@ create table ops.erasure_keys (
 );
 
 comment on table ops.erasure_keys is
-'One row per id by which an erasure at work knows its persons and what is theirs: so that it can go on after a '
-'crash, when the rows no longer say it. Empty once it is done.';
+'One row per id by which an erasure at work knows its persons and what is theirs: so that it can go on '
+'after a crash, when the rows no longer say it. Empty once it is done.';
 comment on column ops.erasure_keys.erasure_id is 'The erasure.';
 comment on column ops.erasure_keys.kind is
 'person, email, name, user_key (in marts), or what is theirs, such as chat_session or obs_trace.';
@@ -102,16 +103,16 @@ create table ops.personal_data (
 );
 
 comment on table ops.personal_data is
-'One row per table: where it says something of a person, and what an erasure does about it. In the order of the '
-'work: what is deleted comes after all that names it.';
+'One row per table: where it says something of a person, and what an erasure does about it. In the order '
+'of the work: what is deleted comes after all that names it.';
 comment on column ops.personal_data.table_name is 'With its schema; its archive is treated alike.';
 comment on column ops.personal_data.place is 'Order of the work.';
 comment on column ops.personal_data.fate is
-'What happens to the rows of a person: blank (they stay and say nothing), delete, ops (ops.erase_from_ops knows '
-'how), keep (there are none).';
+'What happens to the rows of a person: blank (they stay and say nothing), delete, ops (ops.erase_from_ops '
+'knows how), keep (there are none).';
 comment on column ops.personal_data.ties is
-'What makes a row a person''s: `column = kind of key`, or an expression over h in place of the column; `column[]` '
-'for an array.';
+'What makes a row a person''s: `column = kind of key`, or an expression over h in place of the column; '
+'`column[]` for an array.';
 comment on column ops.personal_data.finds is 'Further keys that such a row gives, in the same way.';
 comment on column ops.personal_data.only_where is 'Condition on rows h that are looked at; null: all.';
 comment on column ops.personal_data.person_columns is
@@ -120,8 +121,8 @@ comment on column ops.personal_data.blanked is
 'Columns that are emptied; of an object the paths that models read may stay: `metadata(model tokens.total)`.';
 comment on column ops.personal_data.shaped is 'By column, the expression over h that takes its place.';
 comment on column ops.personal_data.scrubbed is
-'Columns that are about something else: ids, e-mail addresses and full names of persons are taken out of them, in '
-'whosever rows, also from those that are blanked.';
+'Columns that are about something else: ids, e-mail addresses and full names of persons are taken out of '
+'them, in whosever rows, also from those that are blanked.';
 comment on column ops.personal_data.kept is
 'Columns of texts, objects, vectors and ids of users that say nothing of a person.';
 
@@ -130,21 +131,24 @@ values
     (
         'observability.traces', 'blank',
         '{user_id = person,"h.metadata ->> ''user_id'' = person"}',
-        '{obs_trace = trace_id,execution = execution_id,"run = case when h.metadata ? ''loader'' then h.metadata ->> ''run_id'' end"}',
+        '{obs_trace = trace_id,execution = execution_id,'
+        '"run = case when h.metadata ? ''loader'' then h.metadata ->> ''run_id'' end"}',
         '{user_id}', 'query error',
         jsonb_build_object('metadata',
-            'ops.kept_paths(h.metadata, ''{run_id,loader,agent.name,agent.version,agent.model,domain,task_id,trial,reward,'
-            'agent_cost_usd,counterpart_cost_usd}'') '
+            'ops.kept_paths(h.metadata, ''{run_id,loader,agent.name,agent.version,agent.model,domain,task_id,'
+            'trial,reward,agent_cost_usd,counterpart_cost_usd}'') '
             '|| case when h.metadata ? ''user_id'' then ''{"user_id": "erased"}''::jsonb else ''{}'' end'),
         '{workflow_id,execution_id,status,total_tokens}'
     ),
     (
         'observability.spans', 'blank', '{trace_id = obs_trace,user_id = person}', '{}', '{user_id}',
-        'inputs outputs error error_stack metadata(loader run_id payer call_is_missing) evaluation(metrics)', '{}',
+        'inputs outputs error error_stack metadata(loader run_id payer call_is_missing) evaluation(metrics)',
+        '{}',
         '{span_type,name,status,tokens,model,provider,error_type,api_limits,child_spans}'
     ),
     (
-        'observability.cost_records', 'blank', '{user_id = person,execution_id = execution}', '{}', '{user_id}',
+        'observability.cost_records', 'blank', '{user_id = person,execution_id = execution}', '{}',
+        '{user_id}',
         'config metadata', '{}', '{execution_id,node_id,node_type,tokens_used,provider,model,category}'
     ),
     (
@@ -164,8 +168,8 @@ values
     (
         'traceability.hook_executions', 'blank', '{trace_id = exec_trace}', '{}', '{}',
         'input_data output_data(decision continue hookSpecificOutput.permissionDecision) modifications_made '
-        'rag_results quality_results(quality_score violations_found corrections_applied) error_message error_stack '
-        'file_path metadata', '{}', '{hook_type,hook_name,tool_name,status,error_type}'
+        'rag_results quality_results(quality_score violations_found corrections_applied) error_message '
+        'error_stack file_path metadata', '{}', '{hook_type,hook_name,tool_name,status,error_type}'
     ),
     (
         'traceability.endpoint_calls', 'blank', '{trace_id = exec_trace}', '{}', '{}',
@@ -179,29 +183,32 @@ values
     ),
     (
         'raaf.raaf_tracing_traces', 'blank',
-        '{"h.metadata ->> ''user_id'' = person","h.metadata ->> ''user.id'' = person","h.metadata #>> ''{user,id}'' = person","h.metadata ->> ''user'' = person",trace_id = raaf_trace}',
+        '{"h.metadata ->> ''user_id'' = person","h.metadata ->> ''user.id'' = person",'
+        '"h.metadata #>> ''{user,id}'' = person","h.metadata ->> ''user'' = person",trace_id = raaf_trace}',
         '{raaf_trace = trace_id}', '{}', 'metadata', '{}', '{trace_id,workflow_name,group_id,status}'
     ),
     (
         'raaf.raaf_tracing_spans', 'blank',
-        '{trace_id = raaf_trace,"h.span_attributes ->> ''user_id'' = person","h.span_attributes ->> ''user.id'' = person"}',
+        '{trace_id = raaf_trace,"h.span_attributes ->> ''user_id'' = person",'
+        '"h.span_attributes ->> ''user.id'' = person"}',
         '{raaf_trace = trace_id,raaf_span = span_id}', '{}',
         'prompt_data input_context output_context chat_messages '
         'execution_metadata(agent_version error_info.type handoffs tools_used) '
         'span_attributes(agent.name function.name tool.name agent.model llm.request.model llm.model model '
-        'handoff.from handoff.to input_tokens output_tokens total_tokens llm.usage.input_tokens llm.usage.prompt_tokens '
-        'llm.usage.output_tokens llm.usage.completion_tokens llm.usage.total_tokens usage.input_tokens '
-        'usage.prompt_tokens usage.output_tokens usage.completion_tokens usage.total_tokens llm.tokens.input '
-        'llm.tokens.output llm.tokens.total llm.tokens.cache_read llm.tokens.cache_creation '
-        'llm.usage.cache_read_input_tokens usage.cache_read_input_tokens llm.usage.cache_creation_input_tokens '
-        'usage.cache_creation_input_tokens llm.usage.prompt_tokens_details.cached_tokens '
-        'llm.usage.input_tokens_details.cached_tokens usage.prompt_tokens_details.cached_tokens '
-        'usage.input_tokens_details.cached_tokens llm.usage.completion_tokens_details.reasoning_tokens '
+        'handoff.from handoff.to input_tokens output_tokens total_tokens llm.usage.input_tokens '
+        'llm.usage.prompt_tokens llm.usage.output_tokens llm.usage.completion_tokens llm.usage.total_tokens '
+        'usage.input_tokens usage.prompt_tokens usage.output_tokens usage.completion_tokens usage.total_tokens '
+        'llm.tokens.input llm.tokens.output llm.tokens.total llm.tokens.cache_read llm.tokens.cache_creation '
+        'llm.usage.cache_read_input_tokens usage.cache_read_input_tokens '
+        'llm.usage.cache_creation_input_tokens usage.cache_creation_input_tokens '
+        'llm.usage.prompt_tokens_details.cached_tokens llm.usage.input_tokens_details.cached_tokens '
+        'usage.prompt_tokens_details.cached_tokens usage.input_tokens_details.cached_tokens llm.usage.completion_tokens_details.reasoning_tokens '
         'llm.usage.output_tokens_details.reasoning_tokens usage.completion_tokens_details.reasoning_tokens '
         'usage.output_tokens_details.reasoning_tokens)',
         jsonb_build_object('events',
-            'case when h.events is not null then (select coalesce(jsonb_agg(jsonb_build_object(''name'', ''exception'', '
-            '''attributes'', jsonb_build_object(''exception.type'', e #> ''{attributes,exception.type}''))), ''[]'') '
+            'case when h.events is not null then (select coalesce(jsonb_agg(jsonb_build_object('
+            '''name'', ''exception'', ''attributes'', '
+            'jsonb_build_object(''exception.type'', e #> ''{attributes,exception.type}''))), ''[]'') '
             'from jsonb_array_elements(h.events) as e '
             'where e ->> ''name'' = ''exception'' and e #> ''{attributes,exception.type}'' is not null) end'),
         '{span_id,trace_id,parent_id,name,kind,status,agent_model,agent_name}'
@@ -231,7 +238,8 @@ values
         'content(type) metadata change_reason', '{}', '{}'
     ),
     (
-        'chat.context_snapshots', 'blank', '{message_id = chat_message}', '{}', '{}', 'snapshot_data', '{}', '{}'
+        'chat.context_snapshots', 'blank', '{message_id = chat_message}', '{}', '{}', 'snapshot_data', '{}',
+        '{}'
     ),
     (
         'agentic.agent_sessions', 'blank', '{user_id = person,"h.metadata ->> ''run_id'' = run"}',
@@ -248,15 +256,19 @@ values
         'content metadata(loader run_id)', '{}', '{role,message_type,model_used}'
     ),
     (
-        'agentic.trust_metrics', 'blank', '{session_id = agentic_session}', '{}', '{}', 'measurement_context', '{}',
-        '{metric_type}'
+        'agentic.trust_metrics', 'blank', '{session_id = agentic_session}', '{}', '{}', 'measurement_context',
+        '{}', '{metric_type}'
     );
 
 insert into ops.personal_data (table_name, fate, ties, only_where, shaped, kept)
 values (
     'agentic.agent_audit_log', 'blank', '{user_id = person,session_id = agentic_session}',
     'h.action_type <> ''audit_redaction''',
-    '{"action_details": "agentic.redacted_details(h.action_details)", "ip_address": "null", "user_agent": "null", "user_id": "null", "salts": "h.salts - ''{action_details,ip_address,user_agent,user_id}''::text[]"}',
+    jsonb_build_object(
+        'action_details', 'agentic.redacted_details(h.action_details)',
+        'ip_address', 'null', 'user_agent', 'null', 'user_id', 'null',
+        'salts', 'h.salts - ''{action_details,ip_address,user_agent,user_id}''::text[]'
+    ),
     '{action_type,risk_level,previous_hash,row_hash,commitments}'
 );
 
@@ -264,12 +276,13 @@ values (
 insert into ops.personal_data (table_name, fate, ties, finds, person_columns, blanked, scrubbed, kept)
 values
     (
-        'chat.memory_consolidations', 'delete', '{source_memories[] = memory,consolidated_memory_id = memory}',
-        '{memory = consolidated_memory_id}', '{}', null, '{}', '{}'
+        'chat.memory_consolidations', 'delete',
+        '{source_memories[] = memory,consolidated_memory_id = memory}', '{memory = consolidated_memory_id}',
+        '{}', null, '{}', '{}'
     ),
     (
-        'chat.agent_memories', 'delete', '{source_message_id = chat_message,id = memory}', '{memory = id}', '{}',
-        'embeddings', '{content}', '{memory_type,related_memories}'
+        'chat.agent_memories', 'delete', '{source_message_id = chat_message,id = memory}', '{memory = id}',
+        '{}', 'embeddings', '{content}', '{memory_type,related_memories}'
     ),
     (
         'chat.agent_states', 'blank', '{id = chat_state}', '{}', '{}', 'local_state session_state',
@@ -280,19 +293,22 @@ values
         '{state_data,trigger_reason}', '{checkpoint_type,compression_type,retention_policy}'
     ),
     (
-        'chat.state_transitions', 'blank', '{from_state_id = chat_state,to_state_id = chat_state}', '{}', '{}',
-        'changes rollback_data trigger', '{changes,rollback_data,trigger}', '{transition_type}'
+        'chat.state_transitions', 'blank', '{from_state_id = chat_state,to_state_id = chat_state}', '{}',
+        '{}', 'changes rollback_data trigger', '{changes,rollback_data,trigger}', '{transition_type}'
     ),
     (
         'chat.agents', 'blank', '{user_id = person}', '{}', '{user_id}', null,
         '{description,system_instructions,assistant_instructions,personality,avatar_url}', '{name}'
     ),
     ('chat.workspaces', 'blank', '{owner_user_id = person}', '{}', '{owner_user_id}', null, '{name}', '{}'),
-    ('chat.workspace_members', 'delete', '{user_id = person}', '{}', '{}', null, '{}', '{role,added_by_user_id}'),
+    (
+        'chat.workspace_members', 'delete', '{user_id = person}', '{}', '{}', null, '{}',
+        '{role,added_by_user_id}'
+    ),
     ('chat.chat_channels', 'blank', '{}', '{}', '{}', null, '{name,topic}', '{}'),
     (
-        'chat.datastores', 'blank', '{user_id = person}', '{}', '{user_id}', null, '{name,description,config}',
-        '{type,similarity_metric}'
+        'chat.datastores', 'blank', '{user_id = person}', '{}', '{user_id}', null,
+        '{name,description,config}', '{type,similarity_metric}'
     ),
     (
         'observability.workflows', 'blank', '{user_id = person}', '{}', '{user_id}', null,
@@ -301,7 +317,8 @@ values
     (
         'traceability.success_patterns', 'blank', '{source_trace_id = exec_trace}', '{}', '{}',
         'prompt_text prompt_embedding context keywords', '{prompt_text,context,keywords}',
-        '{pattern_hash,intent_classification,domain,agent_sequence,tool_sequence,routing_strategy,hook_sequence,endpoint_pattern,tags}'
+        '{pattern_hash,intent_classification,domain,agent_sequence,tool_sequence,routing_strategy,'
+        'hook_sequence,endpoint_pattern,tags}'
     ),
     (
         'traceability.agent_chaining_patterns', 'blank', '{}', '{}', '{}', null, '{common_triggers}',
@@ -313,7 +330,8 @@ values
         '{error_type,error_category,severity,affected_agents,hook_type,endpoint_url,example_trace_ids,tags}'
     ),
     (
-        'agentic.agent_knowledge', 'blank', '{}', '{}', '{}', 'embedding', '{content}', '{knowledge_type,domain}'
+        'agentic.agent_knowledge', 'blank', '{}', '{}', '{}', 'embedding', '{content}',
+        '{knowledge_type,domain}'
     ),
     (
         'chat.context_templates', 'blank', '{}', '{}', '{}', null, '{description,segments,variables}',
@@ -321,7 +339,10 @@ values
     ),
     ('agentic.agents', 'keep', '{}', '{}', '{}', null, '{}', '{name,persona_type,capabilities,config}'),
     ('agentic.audit_chain_heads', 'keep', '{}', '{}', '{}', null, '{}', '{row_hash}'),
-    ('agentic.schema_versions', 'keep', '{}', '{}', '{}', null, '{}', '{version_number,description,applied_by}'),
+    (
+        'agentic.schema_versions', 'keep', '{}', '{}', '{}', null, '{}',
+        '{version_number,description,applied_by}'
+    ),
     ('chat.agent_datastores', 'keep', '{}', '{}', '{}', null, '{}', '{}'),
     (
         'observability.profiles', 'delete', '{id = person,lower(h.email) = email}',
@@ -348,14 +369,16 @@ insert into ops.personal_data (table_name, fate)
 select 'ops.' || t.name, 'keep'
 from unnest(array[
     'archive_files', 'as_of', 'backups', 'built_views', 'captured_tables', 'collections', 'content_hashes',
-    'departed_audit_links', 'departed_keys', 'departures', 'erasure_steps', 'erasures', 'frozen_for', 'learned_counts',
-    'learned_months', 'lifecycle_transactions', 'loaded_runs', 'personal_data', 'pruned_patterns',
-    'pseudonym_salt', 'refreshed_periods', 'refreshes', 'retention_overrides', 'schema_changes', 'schema_objects',
-    'seals', 'table_layouts', 'trust_checkpoints'
+    'departed_audit_links', 'departed_keys', 'departures', 'erasure_steps', 'erasures', 'frozen_for',
+    'learned_counts', 'learned_months', 'lifecycle_transactions', 'loaded_runs', 'personal_data',
+    'pruned_patterns',
+    'pseudonym_salt', 'refreshed_periods', 'refreshes', 'retention_overrides', 'schema_changes',
+    'schema_objects', 'seals', 'table_layouts', 'trust_checkpoints'
 ]) as t (name);
 
 grant select, insert, update, delete on ops.backups to agentbooks_retention;
-grant select on ops.erasures, ops.erasure_steps, ops.personal_data to agentbooks_retention, agentbooks_refresher;
+grant select on ops.erasures, ops.erasure_steps, ops.personal_data
+to agentbooks_retention, agentbooks_refresher;
 grant select on ops.erasure_keys to agentbooks_retention;
 
 create function ops.tombstone() returns uuid
@@ -366,8 +389,8 @@ set search_path = pg_catalog, pg_temp
 return 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid;
 
 comment on function ops.tombstone() is
-'Id of the user that stands for all who were erased, where ids are uuids; elsewhere it is `erased`. Null would '
-'be a user who was never known.';
+'Id of the user that stands for all who were erased, where ids are uuids; elsewhere it is `erased`. Null '
+'would be a user who was never known.';
 
 create function ops.subject_hash(subject text) returns text
 language sql
@@ -415,7 +438,8 @@ end
 $function$;
 
 comment on function ops.kept_paths(jsonb, text[]) is
-'Of an object, what stands at these keys, written with dots or nested, as writers do both; null for anything else.';
+'Of an object, what stands at these keys, written with dots or nested, as writers do both; null for '
+'anything else.';
 
 create function ops.scrubbed(content text, words text[]) returns text
 language plpgsql
@@ -440,7 +464,8 @@ end
 $function$;
 
 comment on function ops.scrubbed(text, text[]) is
-'A text without these words, given in lower case; only where they stand by themselves, so that u-1 is not found in u-12.';
+'A text without these words, given in lower case; only where they stand by themselves, so that u-1 is not '
+'found in u-12.';
 
 create function ops.tie_condition(relation regclass, expression text, kind text, erasure bigint, keys text[])
 returns text
@@ -478,8 +503,8 @@ end
 $function$;
 
 comment on function ops.tie_condition(regclass, text, text, bigint, text[]) is
-'Condition on rows h of a relation, as SQL: by this column or expression they have one of these keys; without keys, '
-'one that the erasure knows.';
+'Condition on rows h of a relation, as SQL: by this column or expression they have one of these keys; '
+'without keys, one that the erasure knows.';
 
 create function ops.erasure_words(erasure bigint) returns text[]
 language sql
@@ -494,7 +519,8 @@ return array(
 );
 
 comment on function ops.erasure_words(bigint) is
-'What is taken out of the texts of others: ids, addresses, and full names. A first name alone is too common a word.';
+'What is taken out of the texts of others: ids, addresses, and full names. A first name alone is too '
+'common a word.';
 
 create function ops.erasure_changes(erasure bigint, hot regclass, relation regclass, is_by_word boolean)
 returns table (column_name text, expression text, is_compared boolean)
@@ -519,8 +545,11 @@ begin atomic
 
     known as (
         select
-            array(select k.key from ops.erasure_keys as k where k.erasure_id = erasure and k.kind = 'person')::text
-                as persons,
+            array(
+                select k.key
+                from ops.erasure_keys as k
+                where k.erasure_id = erasure and k.kind = 'person'
+            )::text as persons,
             ops.erasure_words(erasure)::text as words
     )
 
@@ -542,7 +571,8 @@ begin atomic
             case
                 when p.kept_keys is not null and c.is_required
                     then format('coalesce(ops.kept_paths(h.%I, %L), %L)', c.name, p.kept_keys::text, '{}')
-                when p.kept_keys is not null then format('ops.kept_paths(h.%I, %L)', c.name, p.kept_keys::text)
+                when p.kept_keys is not null
+                    then format('ops.kept_paths(h.%I, %L)', c.name, p.kept_keys::text)
                 when not c.is_required then 'null'
                 when c.type = 'jsonb' or c.is_list then quote_literal('{}')
                 else quote_literal('[removed]')
@@ -572,10 +602,11 @@ begin atomic
 end;
 
 comment on function ops.erasure_changes(bigint, regclass, regclass, boolean) is
-'What becomes of the columns of a row h that is a person''s, or that mentions one: expressions in SQL, and whether '
-'a row that is so already counts as done.';
+'What becomes of the columns of a row h that is a person''s, or that mentions one: expressions in SQL, '
+'and whether a row that is so already counts as done.';
 
-create function ops.erasure_condition(erasure bigint, hot regclass, relation regclass, is_by_word boolean) returns text
+create function ops.erasure_condition(erasure bigint, hot regclass, relation regclass, is_by_word boolean)
+returns text
 language sql
 stable
 set search_path = pg_catalog, pg_temp
@@ -623,8 +654,9 @@ return (
     )
     from (
         select
-            ops.tie_condition(relation, split_part(u.tie, ' = ', 1), split_part(u.tie, ' = ', 2), erasure, null)
-                as condition,
+            ops.tie_condition(
+                relation, split_part(u.tie, ' = ', 1), split_part(u.tie, ' = ', 2), erasure, null
+            ) as condition,
             false as is_by_word
         from ops.personal_data as d
         cross join unnest(d.ties) as u (tie)
@@ -637,12 +669,12 @@ return (
 );
 
 comment on function ops.erasable_rows(bigint, regclass, regclass) is
-'Query of the rows of a table, or of its archive, in which an erasure still has something to do; null if there can be '
-'none.';
+'Query of the rows of a table, or of its archive, in which an erasure still has something to do; null if '
+'there can be none.';
 
 create function ops.erase_rows(
-    erasure bigint, hot regclass, relation regclass, tie int, after_key text default '', batch int default 500,
-    out erased_rows bigint, out last_key text
+    erasure bigint, hot regclass, relation regclass, tie int, after_key text default '',
+    batch int default 500, out erased_rows bigint, out last_key text
 )
 language plpgsql
 security definer
@@ -728,9 +760,9 @@ end
 $function$;
 
 comment on function ops.erase_rows(bigint, regclass, regclass, int, text, int) is
-'Deletes or blanks the rows of a table, its archive, or of a staged file, that one of its ties gives, for the next '
-'batch of keys after one; tie 0 takes words out of what mentions a person. Returns how many rows, and the last key: '
-'null when there are no more.';
+'Deletes or blanks the rows of a table, its archive, or of a staged file, that one of its ties gives, for '
+'the next batch of keys after one; tie 0 takes words out of what mentions a person. Returns how many '
+'rows, and the last key: null when there are no more.';
 
 create function ops.note_erasure(erasure bigint, place text, action text, counted bigint) returns void
 language sql
@@ -775,7 +807,8 @@ begin
 end
 $function$;
 
-comment on function ops.subject_tenants(text[]) is 'Which of these persons are known in the database, and to which tenants.';
+comment on function ops.subject_tenants(text[]) is
+'Which of these persons are known in the database, and to which tenants.';
 
 create function ops.open_erasure(subjects text[], tenant text) returns bigint
 language plpgsql
@@ -885,8 +918,8 @@ end
 $function$;
 
 comment on function ops.find_erasure_keys(bigint) is
-'Looks for what is the persons'' in the database, one step further than the last time; returns how many new keys '
-'that gave. Call it until it gives none.';
+'Looks for what is the persons'' in the database, one step further than the last time; returns how many '
+'new keys that gave. Call it until it gives none.';
 
 create function ops.plan_erasure(erasure bigint)
 returns table (table_name text, fate text, erasable_rows bigint, hold_id bigint, held_rows bigint)
@@ -1005,8 +1038,8 @@ end
 $function$;
 
 comment on function ops.erase_from_ops(bigint) is
-'Takes persons out of what the project has noted of their rows: late rows, changes, forecasts, budgets, rejected '
-'records and holds that have ended.';
+'Takes persons out of what the project has noted of their rows: late rows, changes, forecasts, budgets, '
+'rejected records and holds that have ended.';
 
 
 -- The marts. In the name of whoever refreshes: the tables are theirs.
@@ -1018,22 +1051,26 @@ create table ops.pooled_models (
 );
 
 comment on table ops.pooled_models is
-'One row per model whose sealed or frozen days are about persons, and cannot be computed again: their rows are pooled '
-'in place. Of others that are about a person, the person''s rows go.';
+'One row per model whose sealed or frozen days are about persons, and cannot be computed again: their '
+'rows are pooled in place. Of others that are about a person, the person''s rows go.';
 comment on column ops.pooled_models.model is 'Its name.';
 comment on column ops.pooled_models.person_column is 'user_key, or the scope_key of a model by scopes.';
 comment on column ops.pooled_models.keys is
-'By key column, what it is the hash of, as in the model: pooled rows are added up, and get the key of the sum. Empty '
-'where rows stay apart.';
+'By key column, what it is the hash of, as in the model: pooled rows are added up, and get the key of the '
+'sum. Empty where rows stay apart.';
 
 insert into ops.pooled_models (model, person_column, keys)
 select
     m.model,
     m.person_column,
     coalesce(
-        (select jsonb_object_agg(k.name, replace(replace(k.parts, '{day}', m.day || ' - date ''2000-01-01'''), '{who}',
-            'source_system, tenant_key, workflow, domain, agent_key, user_key'))
-        from jsonb_each_text(m.keys) as k (name, parts)),
+        (
+            select jsonb_object_agg(k.name, replace(
+                replace(k.parts, '{day}', m.day || ' - date ''2000-01-01'''), '{who}',
+                'source_system, tenant_key, workflow, domain, agent_key, user_key'
+            ))
+            from jsonb_each_text(m.keys) as k (name, parts)
+        ),
         '{}'
     )
 from (values
@@ -1046,13 +1083,18 @@ from (values
     ),
     (
         'int_costs__banded', 'user_key', 'usage_date',
-        '{"costs_banded_key": "{day}, {who}, model_recorded, payer, cost_basis, extract(epoch from price_known_from), input_tokens_from, time_from_utc", "cost_daily_key": "{day}, {who}, model_recorded, payer"}'
+        '{"costs_banded_key": "{day}, {who}, model_recorded, payer, cost_basis, '
+        'extract(epoch from price_known_from), input_tokens_from, time_from_utc", '
+        '"cost_daily_key": "{day}, {who}, model_recorded, payer"}'
     ),
     (
         'cost_by_tenant_daily', 'scope_key', 'usage_date',
         '{"cost_by_tenant_daily_key": "{day}, tenant_key, scope_kind, scope_key, source_system"}'
     ),
-    ('cost_by_scope_daily', 'scope_key', 'usage_date', '{"cost_by_scope_daily_key": "scope_kind, scope_key, {day}"}')
+    (
+        'cost_by_scope_daily', 'scope_key', 'usage_date',
+        '{"cost_by_scope_daily_key": "scope_kind, scope_key, {day}"}'
+    )
 ) as m (model, person_column, day, keys);
 
 grant select on ops.pooled_models, ops.erasure_keys to agentbooks_refresher;
@@ -1073,14 +1115,17 @@ return (
             ''
         )
     from pg_attribute as a
-    where a.attrelid = relation and (a.attname = 'tenant_key' or a.attname = 'scope_kind' and person_column = 'scope_key')
+    where
+        a.attrelid = relation
+        and (a.attname = 'tenant_key' or a.attname = 'scope_kind' and person_column = 'scope_key')
 );
 
 comment on function ops.person_condition(regclass, text, text) is
 'Condition on rows t of a mart that are about one of the users in $1, as SQL.';
 
 create function ops.pool_persons(
-    relation regclass, declared ops.pooled_models, person_column text, user_keys text[], tenant text, part text
+    relation regclass, declared ops.pooled_models, person_column text, user_keys text[], tenant text,
+    part text
 )
 returns bigint
 language plpgsql
@@ -1143,8 +1188,8 @@ end
 $function$;
 
 comment on function ops.pool_persons(regclass, ops.pooled_models, text, text[], text, text) is
-'Gives the rows of these users in a part of a mart, or of its seals, to the user `erased`, and adds them to those '
-'that are there already; of a model that is not declared they go. Returns how many.';
+'Gives the rows of these users in a part of a mart, or of its seals, to the user `erased`, and adds them '
+'to those that are there already; of a model that is not declared they go. Returns how many.';
 
 create function ops.note_pooled_seal(seal bigint, counted bigint, hashed numeric) returns void
 language sql
@@ -1152,7 +1197,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    update ops.seals as s set sealed_rows = counted, checksum = hashed where s.seal_number = seal;
+    update ops.seals as s set sealed_rows = counted, checksum = hashed
+    where s.seal_number = seal;
 end;
 
 comment on function ops.note_pooled_seal(bigint, bigint, numeric) is
@@ -1244,8 +1290,8 @@ end
 $function$;
 
 comment on function ops.erase_from_marts(bigint) is
-'Gives the runs of an erasure''s users to the user `erased`, in all days, and pools what is sealed or frozen and '
-'cannot be computed again. The next refresh does the rest.';
+'Gives the runs of an erasure''s users to the user `erased`, in all days, and pools what is sealed or '
+'frozen and cannot be computed again. The next refresh does the rest.';
 
 create function ops.marts_with_persons(erasure bigint) returns setof text
 language plpgsql
@@ -1326,8 +1372,8 @@ end
 $function$;
 
 comment on function ops.end_erasure(bigint, boolean) is
-'Forgets the ids that an erasure needed: all, once the marts have none of its users, and before that all but their '
-'user_keys. What no id leads to any more cannot be found again.';
+'Forgets the ids that an erasure needed: all, once the marts have none of its users, and before that all '
+'but their user_keys. What no id leads to any more cannot be found again.';
 
 
 -- Files
@@ -1348,8 +1394,8 @@ comment on function ops.stage_erasure(regclass) is
 'Makes the temporary table rows_to_erase for rows of a file: copy them there, and call ops.erase_rows.';
 
 create function ops.note_replaced_file(
-    erasure bigint, url text, new_url text, counted bigint, new_rows bigint, new_bytes bigint, new_sha256 text,
-    new_checksums jsonb
+    erasure bigint, url text, new_url text, counted bigint, new_rows bigint, new_bytes bigint,
+    new_sha256 text, new_checksums jsonb
 )
 returns void
 language plpgsql
@@ -1369,8 +1415,8 @@ end
 $function$;
 
 comment on function ops.note_replaced_file(bigint, text, text, bigint, bigint, bigint, text, jsonb) is
-'Enters the file that takes the place of another: from now on that one is read. The old one is then deleted, and '
-'ops.note_deleted_file says so.';
+'Enters the file that takes the place of another: from now on that one is read. The old one is then '
+'deleted, and ops.note_deleted_file says so.';
 
 create function ops.note_deleted_file(erasure bigint, url text) returns void
 language sql
@@ -1388,7 +1434,8 @@ comment on function ops.note_deleted_file(bigint, text) is 'Notes that a file th
 -- Legal holds
 
 create function ops.place_hold(
-    subject text, session text, trace text, held text, first_day date, last_day date, reason text, out hold_id bigint
+    subject text, session text, trace text, held text, first_day date, last_day date, reason text,
+    out hold_id bigint
 )
 language plpgsql
 security definer
@@ -1435,8 +1482,9 @@ end
 $function$;
 
 comment on function ops.place_hold(text, text, text, text, date, date, text) is
-'Holds the rows of a subject, a session, a trace or a period, in all raw tables or in one: they neither leave nor '
-'are blanked or erased. Returns the hold''s number; refuses one that overlaps another of the same.';
+'Holds the rows of a subject, a session, a trace or a period, in all raw tables or in one: they neither '
+'leave nor are blanked or erased. Returns the hold''s number; refuses one that overlaps another of the '
+'same.';
 
 create function ops.release_hold(hold bigint) returns void
 language plpgsql
@@ -1467,7 +1515,8 @@ begin atomic
         and case
             when month is null then h.table_name is null and h.first_day is null
             else coalesce(h.table_name = archived, true)
-                and daterange(h.first_day, h.last_day, '[]') && daterange(month, (month + interval '1 month')::date)
+                and daterange(h.first_day, h.last_day, '[]')
+                && daterange(month, (month + interval '1 month')::date)
         end
         and (h.subject_id is null or exists (
             select from ops.erasure_keys as k
@@ -1475,18 +1524,19 @@ begin atomic
         ))
         and (h.session_id is null or exists (
             select from ops.erasure_keys as k
-            where k.erasure_id = erasure and k.kind in ('chat_session', 'agentic_session') and k.key = h.session_id
+            where k.erasure_id = erasure
+                and k.kind in ('chat_session', 'agentic_session') and k.key = h.session_id
         ))
         and (h.trace_id is null or exists (
             select from ops.erasure_keys as k
-            where k.erasure_id = erasure and k.kind in ('obs_trace', 'exec_trace', 'raaf_trace') and k.key = h.trace_id
-        ))
-    order by h.hold_id;
+            where k.erasure_id = erasure
+                and k.kind in ('obs_trace', 'exec_trace', 'raaf_trace') and k.key = h.trace_id
+        ));
 end;
 
 comment on function ops.holds_on_persons(bigint, text, date) is
-'Legal holds in force that name a person of an erasure, or a session or trace of theirs, whatever rows there are; of '
-'a file with rows of theirs those that may cover it, by its table and month.';
+'Legal holds in force that name a person of an erasure, or a session or trace of theirs, whatever rows '
+'there are; of a file with rows of theirs those that may cover it, by its table and month.';
 
 
 revoke all on function ops.tombstone() from public;
@@ -1513,7 +1563,8 @@ revoke all on function ops.erase_from_marts(bigint) from public;
 revoke all on function ops.marts_with_persons(bigint) from public;
 revoke all on function ops.end_erasure(bigint, boolean) from public;
 revoke all on function ops.stage_erasure(regclass) from public;
-revoke all on function ops.note_replaced_file(bigint, text, text, bigint, bigint, bigint, text, jsonb) from public;
+revoke all on function ops.note_replaced_file(bigint, text, text, bigint, bigint, bigint, text, jsonb)
+from public;
 revoke all on function ops.note_deleted_file(bigint, text) from public;
 revoke all on function ops.place_hold(text, text, text, text, date, date, text) from public;
 revoke all on function ops.release_hold(bigint) from public;

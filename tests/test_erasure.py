@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from orchestration import cli, cold_archive, erasure
 from orchestration.cold_archive import Archive
+from orchestration.dbt import PROJECT
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -528,6 +529,23 @@ def test_the_registry_names_every_column(raw: psycopg.Connection) -> None:
     assert {table: names for table, names in missing.items() if names} == {}
 
 
+def test_what_staging_reads_of_span_attributes_is_kept(raw: psycopg.Connection) -> None:
+    """An attribute that a model begins to read, and that is gone from whatever was erased."""
+    model = (PROJECT / "models" / "staging" / "raaf" / "stg_raaf__spans.sql").read_text()
+    read = set(re.findall(r'"((?:[a-z_]+\.)*[a-z_]+)"', model)) - {
+        "raaf",
+        "raaf_tracing_spans",
+        "exception",
+        "status",
+    }
+    kept = raw.execute(
+        "select p.kept_keys from ops.personal_data as d cross join ops.payload_parts(d.blanked) as p"
+        " where d.table_name = 'raaf.raaf_tracing_spans' and p.column_name = 'span_attributes'"
+    ).fetchone()
+    assert kept is not None
+    assert read - set(kept[0]) == {"exception.type"}, "which stays in events"
+
+
 def test_what_models_read_stays(world: psycopg.Connection, archive: Archive) -> None:
     """Tokens, verdicts and kinds of errors that go with the texts around them."""
     forget(world, archive, ANNA)
@@ -728,6 +746,7 @@ import os, signal, sys
 import psycopg
 from orchestration import erasure
 from orchestration.cold_archive import Archive
+from orchestration.dbt import PROJECT
 
 step, calls = int(sys.argv[4]), 0
 
