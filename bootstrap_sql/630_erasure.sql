@@ -197,13 +197,13 @@ values
         'span_attributes(agent.name function.name tool.name agent.model llm.request.model llm.model model '
         'handoff.from handoff.to input_tokens output_tokens total_tokens llm.usage.input_tokens '
         'llm.usage.prompt_tokens llm.usage.output_tokens llm.usage.completion_tokens llm.usage.total_tokens '
-        'usage.input_tokens usage.prompt_tokens usage.output_tokens usage.completion_tokens usage.total_tokens '
-        'llm.tokens.input llm.tokens.output llm.tokens.total llm.tokens.cache_read llm.tokens.cache_creation '
+        'usage.input_tokens usage.prompt_tokens usage.output_tokens usage.completion_tokens '
+        'usage.total_tokens llm.tokens.input llm.tokens.output llm.tokens.total llm.tokens.cache_read llm.tokens.cache_creation '
         'llm.usage.cache_read_input_tokens usage.cache_read_input_tokens '
         'llm.usage.cache_creation_input_tokens usage.cache_creation_input_tokens '
         'llm.usage.prompt_tokens_details.cached_tokens llm.usage.input_tokens_details.cached_tokens '
-        'usage.prompt_tokens_details.cached_tokens usage.input_tokens_details.cached_tokens llm.usage.completion_tokens_details.reasoning_tokens '
-        'llm.usage.output_tokens_details.reasoning_tokens usage.completion_tokens_details.reasoning_tokens '
+        'usage.prompt_tokens_details.cached_tokens usage.input_tokens_details.cached_tokens '
+        'llm.usage.completion_tokens_details.reasoning_tokens llm.usage.output_tokens_details.reasoning_tokens usage.completion_tokens_details.reasoning_tokens '
         'usage.output_tokens_details.reasoning_tokens)',
         jsonb_build_object('events',
             'case when h.events is not null then (select coalesce(jsonb_agg(jsonb_build_object('
