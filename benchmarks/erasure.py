@@ -167,7 +167,7 @@ def _database(dsn: str) -> Iterator[psycopg.Connection]:
 
 
 def _measure(connection: psycopg.Connection, archive: Archive, rows: int, subjects: int) -> None:
-    people = max(rows // ROWS_OF_A_PERSON, subjects)
+    people = max(rows // ROWS_OF_A_PERSON, 2 * subjects)
     with _timed("rows made"):
         connection.execute(HELPERS)
         for table in PARTITIONED:

@@ -198,12 +198,14 @@ values
         'handoff.from handoff.to input_tokens output_tokens total_tokens llm.usage.input_tokens '
         'llm.usage.prompt_tokens llm.usage.output_tokens llm.usage.completion_tokens llm.usage.total_tokens '
         'usage.input_tokens usage.prompt_tokens usage.output_tokens usage.completion_tokens '
-        'usage.total_tokens llm.tokens.input llm.tokens.output llm.tokens.total llm.tokens.cache_read llm.tokens.cache_creation '
+        'usage.total_tokens llm.tokens.input llm.tokens.output llm.tokens.total llm.tokens.cache_read '
+        'llm.tokens.cache_creation '
         'llm.usage.cache_read_input_tokens usage.cache_read_input_tokens '
         'llm.usage.cache_creation_input_tokens usage.cache_creation_input_tokens '
         'llm.usage.prompt_tokens_details.cached_tokens llm.usage.input_tokens_details.cached_tokens '
         'usage.prompt_tokens_details.cached_tokens usage.input_tokens_details.cached_tokens '
-        'llm.usage.completion_tokens_details.reasoning_tokens llm.usage.output_tokens_details.reasoning_tokens usage.completion_tokens_details.reasoning_tokens '
+        'llm.usage.completion_tokens_details.reasoning_tokens '
+        'llm.usage.output_tokens_details.reasoning_tokens usage.completion_tokens_details.reasoning_tokens '
         'usage.output_tokens_details.reasoning_tokens)',
         jsonb_build_object('events',
             'case when h.events is not null then (select coalesce(jsonb_agg(jsonb_build_object('
@@ -642,15 +644,12 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 return (
-    select format(
-        'select r.* from %s as r where (r.tableoid, r.ctid) in (%s)', relation,
-        string_agg(
-            format(
-                'select h.tableoid, h.ctid from %s as h where %s and %s', relation, t.condition,
-                ops.erasure_condition(erasure, hot, relation, t.is_by_word)
-            ),
-            ' union '
-        )
+    select string_agg(
+        format(
+            'select h.tableoid, h.ctid from %s as h where %s and %s', relation, t.condition,
+            ops.erasure_condition(erasure, hot, relation, t.is_by_word)
+        ),
+        ' union '
     )
     from (
         select
@@ -669,8 +668,8 @@ return (
 );
 
 comment on function ops.erasable_rows(bigint, regclass, regclass) is
-'Query of the rows of a table, or of its archive, in which an erasure still has something to do; null if '
-'there can be none.';
+'Query of the places (tableoid, ctid) of rows of a table, or of its archive, in which an erasure still has '
+'something to do; null if there can be none.';
 
 create function ops.erase_rows(
     erasure bigint, hot regclass, relation regclass, tie int, after_key text default '',
@@ -864,30 +863,42 @@ $function$;
 comment on function ops.note_erasure_keys(bigint, text, text[]) is
 'Adds keys that were found in files; returns how many were not known.';
 
-create function ops.find_erasure_keys(erasure bigint) returns bigint
+create function ops.find_erasure_keys(erasure bigint, kinds text[] default null) returns text[]
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
     place record;
-    found_keys bigint;
-    total bigint := 0;
+    new_kinds text[];
+    found_kinds text[] := '{}';
 begin
+    insert into ops.erasure_keys (erasure_id, kind, key)
+    select erasure, 'user_key', encode(sha256(convert_to(s.salt || ':' || k.key, 'UTF8')), 'hex')
+    from ops.erasure_keys as k
+    cross join ops.pseudonym_salt as s
+    where k.erasure_id = erasure and k.kind = 'person'
+    on conflict do nothing;
+
     for place in
         select
             r.relation,
-            d.only_where,
-            split_part(f.found, ' = ', 1) as kind,
-            case when split_part(f.found, ' = ', 2) ~ '^[a-z_]+$' then 'h.' else '' end || substring(f.found from ' = (.*)')
-                as expression,
-            ops.tie_condition(r.relation, split_part(u.tie, ' = ', 1), split_part(u.tie, ' = ', 2), erasure, null)
-                as condition
+            u.tie,
+            (
+                select string_agg(
+                    format(
+                        '(%L, (%s%s)::text)', split_part(f.found, ' = ', 1),
+                        case when split_part(f.found, ' = ', 2) ~ '^[a-z_]+$' then 'h.' end,
+                        substring(f.found from ' = (.*)')
+                    ), ', '
+                )
+                from unnest(d.finds) as f (found)
+            ) as found
         from ops.personal_data as d
         cross join unnest(d.ties) as u (tie)
-        cross join unnest(d.finds) as f (found)
         cross join unnest(array[d.table_name::regclass, ops.archive_of(d.table_name::regclass)]) as r (relation)
-        where r.relation is not null
+        where d.finds <> '{}' and r.relation is not null
+            and coalesce(split_part(u.tie, ' = ', 2) = any(kinds), true)
             -- Not asked for what nobody has.
             and exists (
                 select from ops.erasure_keys as k
@@ -896,30 +907,26 @@ begin
         order by d.place
     loop
         execute format(
-            'insert into ops.erasure_keys (erasure_id, kind, key) '
-            'select distinct %1$s, %2$L, (%3$s)::text from %4$s as h where %5$s and (%3$s)::text <> %6$L '
+            'with noted as (insert into ops.erasure_keys (erasure_id, kind, key) '
+            'select distinct %1$s, f.kind, f.key from %2$s as h cross join lateral (values %3$s) as f (kind, key) '
+            'where %4$s and f.key <> %5$L '
             'and h.tenant_id = (select e.tenant_id from ops.erasures as e where e.erasure_id = %1$s) '
-            'on conflict do nothing',
-            erasure, place.kind, place.expression, place.relation, place.condition, ''
-        );
-        get diagnostics found_keys = row_count;
-        total := total + found_keys;
+            'on conflict do nothing returning kind) select coalesce(array_agg(distinct kind), %6$L) from noted',
+            erasure, place.relation, place.found,
+            ops.tie_condition(
+                place.relation, split_part(place.tie, ' = ', 1), split_part(place.tie, ' = ', 2), erasure, null
+            ),
+            '', '{}'
+        ) into new_kinds;
+        found_kinds := found_kinds || new_kinds;
     end loop;
-
-    insert into ops.erasure_keys (erasure_id, kind, key)
-    select erasure, 'user_key', encode(sha256(convert_to(s.salt || ':' || k.key, 'UTF8')), 'hex')
-    from ops.erasure_keys as k
-    cross join ops.pseudonym_salt as s
-    where k.erasure_id = erasure and k.kind = 'person'
-    on conflict do nothing;
-    get diagnostics found_keys = row_count;
-    return total + found_keys;
+    return found_kinds;
 end
 $function$;
 
-comment on function ops.find_erasure_keys(bigint) is
-'Looks for what is the persons'' in the database, one step further than the last time; returns how many '
-'new keys that gave. Call it until it gives none.';
+comment on function ops.find_erasure_keys(bigint, text[]) is
+'Looks for what is the persons'' in the database by keys of these kinds, or of all, one step far; returns of '
+'which kinds that gave new keys. Call it with these again until it gives none.';
 
 create function ops.plan_erasure(erasure bigint)
 returns table (table_name text, fate text, erasable_rows bigint, hold_id bigint, held_rows bigint)
@@ -945,12 +952,16 @@ begin
         hold_id := null;
         held_rows := null;
         execute format('select count(*) from (%s) as r', place.rows_sql) into erasable_rows;
-        if erasable_rows > 0 then
+        continue when erasable_rows = 0;
+        return next;
+        for hold_id, held_rows in
+            select *
+            from ops.holds_on(place.hot, format(
+                'select r.* from %s as r where (r.tableoid, r.ctid) in (%s)', place.relation, place.rows_sql
+            ))
+        loop
             return next;
-            for hold_id, held_rows in select * from ops.holds_on(place.hot, place.rows_sql) loop
-                return next;
-            end loop;
-        end if;
+        end loop;
     end loop;
 end
 $function$;
@@ -1553,7 +1564,7 @@ revoke all on function ops.note_erasure(bigint, text, text, bigint) from public;
 revoke all on function ops.subject_tenants(text[]) from public;
 revoke all on function ops.open_erasure(text[], text) from public;
 revoke all on function ops.note_erasure_keys(bigint, text, text[]) from public;
-revoke all on function ops.find_erasure_keys(bigint) from public;
+revoke all on function ops.find_erasure_keys(bigint, text[]) from public;
 revoke all on function ops.plan_erasure(bigint) from public;
 revoke all on function ops.erase_from_ops(bigint) from public;
 revoke all on function ops.person_condition(regclass, text, text) from public;
@@ -1576,7 +1587,7 @@ grant execute on function ops.note_erasure(bigint, text, text, bigint) to agentb
 grant execute on function ops.subject_tenants(text[]) to agentbooks_retention;
 grant execute on function ops.open_erasure(text[], text) to agentbooks_retention;
 grant execute on function ops.note_erasure_keys(bigint, text, text[]) to agentbooks_retention;
-grant execute on function ops.find_erasure_keys(bigint) to agentbooks_retention;
+grant execute on function ops.find_erasure_keys(bigint, text[]) to agentbooks_retention;
 grant execute on function ops.plan_erasure(bigint) to agentbooks_retention;
 grant execute on function ops.erase_from_ops(bigint) to agentbooks_retention;
 grant execute on function ops.person_condition(regclass, text, text) to agentbooks_refresher;

@@ -166,9 +166,8 @@ class Archive:
     def remove(self, url: str) -> None:
         """Delete a file; one that is not there is deleted already."""
         files, path = self._file(url)
-        with _told(f"cannot delete {url}"):
-            with suppress(FileNotFoundError):
-                files.rm_file(path)
+        with _told(f"cannot delete {url}"), suppress(FileNotFoundError):
+            files.rm_file(path)
             if isinstance(files, LocalFileSystem):
                 _sync(Path(path).parent)
 
@@ -313,7 +312,7 @@ def export_month(
         )
     # An erasure has given it another name.
     for (old_url,) in replaced:
-        if old_url != url:
+        if old_url != url and old_url.startswith(archive.url):
             archive.remove(old_url)
     return ArchivedMonth(table, month, url, rows, size, sha256)
 

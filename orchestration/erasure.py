@@ -367,35 +367,43 @@ def _plan(
     return plan
 
 
-def _find(connection: psycopg.Connection, archive: Archive, erasure: int) -> int:
-    """Look for all that is the persons', in tables and files by turns; return how many keys are new."""
-    total = 0
-    tenant = _one(
-        connection, "select tenant_id from ops.erasures where erasure_id = %s", (erasure,)
-    )
+def _find(connection: psycopg.Connection, archive: Archive, erasure: int) -> bool:
+    """Look for all that is the persons', in tables and files by turns; return whether keys are new."""
+    query = "select tenant_id from ops.erasures where erasure_id = %s"
+    tenant = _one(connection, query, (erasure,))
+    is_new = False
+    kinds: list[str] | None = None
     while True:
-        while found := _one(connection, "select ops.find_erasure_keys(%s)", (erasure,)):
-            total += found
+        query = "select ops.find_erasure_keys(%s, %s)"
+        while kinds := _one(connection, query, (erasure, kinds)):
+            is_new = True
+        kinds = []
         keys = _keys(connection, erasure)
-        more: dict[str, set[str]] = {}
-        for place, file in _files(connection):
-            if not place.finds:
-                continue
-            for batch, mask in _masked(archive, place, file, keys, tenant):
-                mine = batch.filter(mask)
-                for find in place.finds:
-                    kind, _, expression = find.partition(" = ")
-                    more.setdefault(kind, set()).update(
-                        value for value in _values(mine, expression).to_pylist() if value
-                    )
-        noted = sum(
-            _one(connection, "select ops.note_erasure_keys(%s, %s, %s)", (erasure, kind, new))
-            for kind, values in more.items()
-            if (new := sorted(values - keys.get(kind, set())))
-        )
-        total += noted
-        if not noted:
-            return int(total)
+        for kind, found in _found_in_files(connection, archive, keys, tenant).items():
+            if new := sorted(found - keys.get(kind, set())):
+                query = "select ops.note_erasure_keys(%s, %s, %s)"
+                connection.execute(query, (erasure, kind, new))
+                kinds.append(kind)
+        if not kinds:
+            return is_new
+        is_new = True
+
+
+def _found_in_files(
+    connection: psycopg.Connection, archive: Archive, keys: dict[str, set[str]], tenant: str
+) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for place, file in _files(connection):
+        if not place.finds:
+            continue
+        for batch, mask in _masked(archive, place, file, keys, tenant):
+            mine = batch.filter(mask)
+            for find in place.finds:
+                kind, _, expression = find.partition(" = ")
+                found.setdefault(kind, set()).update(
+                    filter(None, _values(mine, expression).to_pylist())
+                )
+    return found
 
 
 def _erase_rows(connection: psycopg.Connection, erasure: int) -> None:

@@ -12,7 +12,7 @@ drop function ops.pool_persons(regclass, ops.pooled_models, text, text[], text, 
 drop function ops.person_condition(regclass, text, text);
 drop function ops.erase_from_ops(bigint);
 drop function ops.plan_erasure(bigint);
-drop function ops.find_erasure_keys(bigint);
+drop function ops.find_erasure_keys(bigint, text[]);
 drop function ops.note_erasure_keys(bigint, text, text[]);
 drop function ops.open_erasure(text[], text);
 drop function ops.subject_tenants(text[]);
