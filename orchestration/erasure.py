@@ -312,7 +312,8 @@ def _tenant(
     if missing:
         known = connection.execute(KNOWN, {"subjects": subjects, "tenant": tenant}).fetchone()
         if known is not None:
-            return known[1], None if known[2] == "running" else known[0]
+            is_over = known[2] != "running" and missing == set(subjects)
+            return known[1], known[0] if is_over else None
         found |= _in_files(connection, archive, missing)
         missing -= {subject for subject, of in found if tenant in (None, of)}
     if missing:

@@ -626,6 +626,18 @@ def test_the_receipt_names_nobody_and_can_be_asked_for_again(
     assert value(world, "select count(*) from ops.erasure_keys") == 0
 
 
+def test_who_comes_back_is_erased_again(world: psycopg.Connection, archive: Archive) -> None:
+    """A request that is taken for an old one, while somebody has written of the person since."""
+    first = forget(world, archive, ANNA)
+    late = ROWS["traceability.execution_traces"] | {
+        "user_id": ANNA.user,
+        "prompt_text": ANNA.secret,
+    }
+    insert(world, "traceability.execution_traces", late)
+    assert forget(world, archive, ANNA) > first
+    assert residue(world, ANNA.words) == []
+
+
 def test_who_is_unknown_or_known_to_two_tenants_is_told(
     world: psycopg.Connection, archive: Archive
 ) -> None:
