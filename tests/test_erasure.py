@@ -753,6 +753,27 @@ def test_payloads_under_a_hold_stay(world: psycopg.Connection) -> None:
     )
 
 
+HELD_BACK = (
+    "select agentic.redact_audit_entry(session_id, audit_id, 'r') from agentic.agent_audit_log"
+    " where audit_id::text like 'a%'",
+    "select observability.cleanup_old_traces()",
+    "select * from traceability.cleanup_old_data(p_dry_run => false)",
+)
+
+
+@pytest.mark.parametrize("statement", HELD_BACK)
+def test_what_deletes_by_hand_asks_for_holds_too(world: psycopg.Connection, statement: str) -> None:
+    """A clean-up of the documents that takes what retention and erasure leave alone."""
+    before = all_rows(world)
+    number = erasure.place_hold(world, ANNA.id, None, None, None, (None, None), "case 7")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"legal hold {number} "):
+        world.execute(statement.encode())
+    assert all_rows(world) == before
+    erasure.release_hold(world, number)
+    world.execute(statement.encode())
+    assert all_rows(world) != before, "the negative control"
+
+
 KILLED = """
 import os, signal, sys
 import psycopg
