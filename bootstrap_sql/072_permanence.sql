@@ -230,6 +230,26 @@ return (
 comment on function ops.month_clock(regclass) is
 'Column whose UTC month says with which month a row leaves; null for a table that is not kept by months.';
 
+create function ops.row_clock(clocked regclass) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return coalesce(
+    ops.month_clock(clocked),
+    (
+        -- By what a refresh counts its rows, else when they were written.
+        select quote_ident(a.attname)
+        from pg_attribute as a
+        left join ops.captured_tables as c on c.table_name = ops.relation_name(clocked)
+        where a.attrelid = clocked and a.atttypid = 'timestamptz'::regtype and not a.attisdropped
+            and (c.keys ~ ('\m' || a.attname || ' at time zone') or a.attname = 'created_at')
+        order by coalesce(c.keys ~ ('\m' || a.attname || ' at time zone'), false) desc, a.attnum
+        limit 1
+    )
+);
+
+comment on function ops.row_clock(regclass) is 'Column that says of which day a row is; null if none does.';
+
 create function ops.month_rows(monthly regclass, month date) returns text
 language plpgsql
 stable
@@ -688,68 +708,87 @@ comment on function ops.note_moved_rows(regclass, text, text, text) is
 
 -- The gate
 
+create function ops.hold_condition(held regclass, hold ops.legal_holds) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select string_agg(c.condition, ' and ')
+    from (
+        -- By its own columns, or by the trace or session that it hangs under.
+        select
+            '(' || coalesce(string_agg(
+                case
+                    when a.is_own then format('r.%I::text = %L', a.attname, s.value)
+                    else format(
+                        'exists (select from %s as p where p.%I = r.%I and p.%I::text = %L)',
+                        a.parent, a.parent_key, a.child_key, a.attname, s.value
+                    )
+                end, ' or '
+            ) filter (where a.attname is not null), 'false') || ')' as condition
+        from (
+            values
+            ('subject', hold.subject_id), ('session', hold.session_id), ('trace', hold.trace_id)
+        ) as s (kind, value)
+        left join lateral (
+            select true as is_own, o.attname, null::text as parent, null as parent_key, null as child_key
+            from pg_attribute as o
+            where o.attrelid = held and o.attnum > 0 and not o.attisdropped
+            union all
+            -- A row may stay when what it hangs under is archived.
+            select false, p.attname, parent.relation, pk.attname as key, fk.attname as child
+            from pg_constraint as f
+            inner join pg_attribute as p on f.confrelid = p.attrelid and p.attnum > 0 and not p.attisdropped
+            inner join pg_attribute as pk on f.confrelid = pk.attrelid and f.confkey[1] = pk.attnum
+            inner join pg_attribute as fk on f.conrelid = fk.attrelid and f.conkey[1] = fk.attnum
+            cross join lateral (
+                select coalesce(
+                    to_regclass('history.' || replace(ops.relation_name(f.confrelid), '.', '__')),
+                    f.confrelid::regclass
+                )::text as relation
+            ) as parent
+            where f.conrelid = held and f.contype = 'f' and cardinality(f.conkey) = 1
+        ) as a
+            on case s.kind
+                when 'subject' then a.attname in ('user_id', 'sender_user_id')
+                when 'session' then a.attname = 'session_id'
+                else a.attname in ('trace_id', 'correlation_id', 'root_id')
+            end
+        where s.value is not null
+        group by s.kind
+        union all
+        select coalesce(
+            format(
+                'r.%1$s >= %2$L and r.%1$s < %3$L', ops.row_clock(held),
+                hold.first_day::timestamp at time zone 'UTC',
+                (hold.last_day + 1)::timestamp at time zone 'UTC'
+            ),
+            'true'
+        )
+        where hold.first_day is not null
+    ) as c
+);
+
+comment on function ops.hold_condition(regclass, ops.legal_holds) is
+'Condition on rows r of a raw table that a hold covers, as SQL. Rows without a time are covered by any '
+'period.';
+
 create function ops.holds_on(held regclass, rows_sql text) returns table (hold_id bigint, held_rows bigint)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    held_name constant text := ops.relation_name(held);
-    clock constant text := ops.month_clock(held);
     hold ops.legal_holds;
-    conditions text[];
 begin
     for hold in
         select h.*
         from ops.legal_holds as h
-        where h.released_at is null and coalesce(h.table_name, held_name) = held_name
+        where h.released_at is null and coalesce(h.table_name, ops.relation_name(held)) = ops.relation_name(held)
         order by h.hold_id
     loop
-        select array_agg(c.condition) into conditions
-        from (
-            -- By its own columns, or by the trace or session that it hangs under.
-            select
-                '(' || coalesce(string_agg(
-                    case
-                        when a.is_own then format('r.%I::text = %L', a.attname, s.value)
-                        else format(
-                            'exists (select from %s as p where p.%I = r.%I and p.%I::text = %L)',
-                            a.parent, a.parent_key, a.child_key, a.attname, s.value
-                        )
-                    end, ' or '
-                ) filter (where a.attname is not null), 'false') || ')' as condition
-            from (
-                values
-                ('subject', hold.subject_id), ('session', hold.session_id), ('trace', hold.trace_id)
-            ) as s (kind, value)
-            left join lateral (
-                select true as is_own, o.attname, null::regclass as parent, null as parent_key, null as child_key
-                from pg_attribute as o
-                where o.attrelid = held and o.attnum > 0 and not o.attisdropped
-                union all
-                select false, p.attname, f.confrelid::regclass, pk.attname, fk.attname
-                from pg_constraint as f
-                inner join pg_attribute as p on f.confrelid = p.attrelid and p.attnum > 0 and not p.attisdropped
-                inner join pg_attribute as pk on f.confrelid = pk.attrelid and f.confkey[1] = pk.attnum
-                inner join pg_attribute as fk on f.conrelid = fk.attrelid and f.conkey[1] = fk.attnum
-                where f.conrelid = held and f.contype = 'f' and cardinality(f.conkey) = 1
-            ) as a
-                on case s.kind
-                    when 'subject' then a.attname in ('user_id', 'sender_user_id')
-                    when 'session' then a.attname = 'session_id'
-                    else a.attname in ('trace_id', 'correlation_id', 'root_id')
-                end
-            where s.value is not null
-            group by s.kind
-            union all
-            select format(
-                'r.%1$s >= %2$L and r.%1$s < %3$L', clock,
-                hold.first_day::timestamp at time zone 'UTC', (hold.last_day + 1)::timestamp at time zone 'UTC'
-            )
-            where hold.first_day is not null
-        ) as c;
         execute format(
-            'select count(*) from (%s) as r where %s', rows_sql, array_to_string(conditions, ' and ')
+            'select count(*) from (%s) as r where %s', rows_sql, ops.hold_condition(held, hold)
         ) into held_rows;
         hold_id := hold.hold_id;
         if held_rows > 0 then
@@ -1448,6 +1487,8 @@ revoke all on function ops.freeze_month(regclass, date) from public;
 revoke all on function ops.freeze_what_has_left(regclass, text, text[], text, text) from public;
 revoke all on function ops.note_moved_rows(regclass, text, text, text) from public;
 revoke all on function ops.note_late_rows(text, text[], text, date[]) from public;
+revoke all on function ops.row_clock(regclass) from public;
+revoke all on function ops.hold_condition(regclass, ops.legal_holds) from public;
 revoke all on function ops.holds_on(regclass, text) from public;
 revoke all on function ops.departure_refusals(regclass, date) from public;
 revoke all on function ops.departing_keys(regclass, date) from public;
@@ -1471,6 +1512,8 @@ grant execute on function ops.freeze_what_has_left(regclass, text, text[], text,
 to agentbooks_refresher;
 grant execute on function ops.note_moved_rows(regclass, text, text, text) to agentbooks_refresher;
 grant execute on function ops.note_late_rows(text, text[], text, date[]) to agentbooks_refresher;
+grant execute on function ops.row_clock(regclass) to agentbooks_retention;
+grant execute on function ops.hold_condition(regclass, ops.legal_holds) to agentbooks_retention;
 grant execute on function ops.holds_on(regclass, text) to agentbooks_retention;
 grant execute on function ops.departure_refusals(regclass, date)
 to agentbooks_refresher, agentbooks_retention;

@@ -35,6 +35,11 @@ begin
             'them; months of them leave by ops.freeze_month and ops.remove_month'
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    if exists (select from ops.legal_holds as h where h.released_at is null) then
+        raise exception 'cleanup_old_traces: legal hold % is in force, and what it covers is not told apart here',
+            (select min(h.hold_id) from ops.legal_holds as h where h.released_at is null)
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
 
     -- Whatever its end: failed and cancelled runs age too. One that still claims to run, but wrote
     -- no span since the cut-off, has crashed.

@@ -291,6 +291,11 @@ begin
             'them; months of them leave by ops.freeze_month and ops.remove_month'
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    if not p_dry_run and exists (select from ops.legal_holds as h where h.released_at is null) then
+        raise exception 'cleanup_old_data: legal hold % is in force, and what it covers is not told apart here',
+            (select min(h.hold_id) from ops.legal_holds as h where h.released_at is null)
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     trace_cutoff := now() - make_interval(days => p_trace_days);
     usage_cutoff := now() - make_interval(days => p_usage_days);
 

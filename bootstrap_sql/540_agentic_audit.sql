@@ -85,7 +85,7 @@ comment on column agentic.agent_audit_log.action_type is
 'What it did, in the writer''s words; audit_redaction is written by redact_audit_entry.';
 comment on column agentic.agent_audit_log.action_details is
 'An object, free in its keys but for status, a string: failed at risk critical is a critical error. '
-'May hold personal data; empty once redacted.';
+'May hold personal data; empty once redacted, but for what redacted_details leaves.';
 comment on column agentic.agent_audit_log.risk_level is 'Null when not assessed.';
 comment on column agentic.agent_audit_log.user_id is
 'User it acted for; null without one, or once redacted.';
@@ -134,6 +134,21 @@ comment on column agentic.audit_chain_heads.row_hash is
 comment on column agentic.audit_chain_heads.tenant_id is 'Tenant that began the chain.';
 comment on column agentic.audit_chain_heads.change_id is 'Transaction that began the chain.';
 
+create function agentic.redacted_details(details jsonb) returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return (
+    select coalesce(jsonb_object_agg(d.key, d.value), '{}')
+    from jsonb_each(details) as d
+    where d.key = 'status' and d.value = '"failed"'
+        or d.key = 'rollback_available' and jsonb_typeof(d.value) = 'boolean'
+);
+
+comment on function agentic.redacted_details(jsonb) is
+'What an erasure leaves of the details of an action: whether it failed, and whether it could be undone. '
+'Trust levels are computed from it, and it says nothing of a person.';
+
 create function agentic.audit_commitments(entry agentic.agent_audit_log) returns jsonb
 language sql
 immutable
@@ -148,7 +163,15 @@ return (
     )
     from (
         values
-            ('action_details', nullif(entry.action_details, '{}')::text),
+            -- What is left of redacted ones is not committed to.
+            (
+                'action_details',
+                case
+                    when entry.salts ? 'action_details'
+                        or entry.action_details <> agentic.redacted_details(entry.action_details)
+                        then nullif(entry.action_details, '{}')::text
+                end
+            ),
             ('ip_address', entry.ip_address::text),
             ('user_agent', entry.user_agent),
             ('user_id', entry.user_id::text)
@@ -240,7 +263,7 @@ begin
 
         if tg_op = 'UPDATE'
             and to_jsonb(new) - redacted = to_jsonb(old) - redacted
-            and (new.action_details = old.action_details or new.action_details = '{}')
+            and new.action_details in (old.action_details, '{}', agentic.redacted_details(old.action_details))
             and (new.ip_address is not distinct from old.ip_address or new.ip_address is null)
             and (new.user_agent is not distinct from old.user_agent or new.user_agent is null)
             and (new.user_id is not distinct from old.user_id or new.user_id is null)
@@ -270,6 +293,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     entry agentic.agent_audit_log;
+    hold_id bigint;
 begin
     if coalesce(p_reason, '') = '' or coalesce(cardinality(p_columns), 0) = 0
         or array_position(p_columns, null) is not null
@@ -293,6 +317,16 @@ begin
     if not entry.salts ?| p_columns then
         return false;
     end if;
+
+    for hold_id in
+        select h.hold_id
+        from ops.holds_on(
+            'agentic.agent_audit_log', format('select * from agentic.agent_audit_log where audit_id = %L', p_audit_id)
+        ) as h
+    loop
+        raise exception 'redact_audit_entry: legal hold % covers entry %', hold_id, p_audit_id
+            using errcode = 'object_not_in_prerequisite_state';
+    end loop;
 
     update agentic.agent_audit_log as a
     set action_details = case when 'action_details' = any (p_columns) then '{}' else a.action_details end,
@@ -410,6 +444,7 @@ comment on function agentic.audit_first_broken_link(uuid) is
 'Per session the first audit row at which its chain is broken, and how; no row when all is whole. '
 'For one session, or for all when null. A row that came before a missing one is still good.';
 
+revoke all on function agentic.redacted_details(jsonb) from public;
 revoke all on function agentic.audit_commitments(agentic.agent_audit_log) from public;
 revoke all on function agentic.audit_row_hash(agentic.agent_audit_log) from public;
 revoke all on function agentic.chain_audit_entry() from public;
@@ -417,6 +452,8 @@ revoke all on function agentic.refuse_audit_change() from public;
 revoke all on function agentic.redact_audit_entry(uuid, uuid, text, text[]) from public;
 revoke all on function agentic.audit_first_broken_link(uuid) from public;
 
+grant execute on function agentic.redacted_details(jsonb) to
+    agentbooks_refresher, agentbooks_retention, service_role;
 grant execute on function agentic.audit_commitments(agentic.agent_audit_log) to
     agentbooks_refresher, agentbooks_retention, service_role;
 grant execute on function agentic.audit_row_hash(agentic.agent_audit_log) to

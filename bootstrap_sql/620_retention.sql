@@ -108,6 +108,14 @@ declare
     blanks text[] := '{}';
     left_over text[] := '{}';
     blank text;
+    -- What is held stays as it is.
+    is_free constant text := coalesce((
+        select string_agg(
+            format(' and (select %s from (select h.*) as r) is not true', ops.hold_condition(hot, l)), ''
+        )
+        from ops.legal_holds as l
+        where l.released_at is null and coalesce(l.table_name, ops.relation_name(hot)) = ops.relation_name(hot)
+    ), '');
     stripped bigint;
     total bigint := 0;
 begin
@@ -174,8 +182,8 @@ begin
     loop
         if only_count then
             execute format(
-                'select count(*) from %s as h where %s and (%s)',
-                part.relation, ops.is_due(hot, due), array_to_string(left_over, ' or ')
+                'select count(*) from %s as h where %s%s and (%s)',
+                part.relation, ops.is_due(hot, due), is_free, array_to_string(left_over, ' or ')
             ) into stripped;
             total := total + stripped;
             continue;
@@ -185,7 +193,7 @@ begin
             'where %2$s and (%3$s) limit %4$s for update skip locked), '
             'stripped as (update %1$s as h set %5$s where h.ctid = any(array(select place from due)) returning 1) '
             'select count(*) from stripped',
-            part.relation, ops.is_due(hot, due), array_to_string(left_over, ' or '), batch - total,
+            part.relation, ops.is_due(hot, due) || is_free, array_to_string(left_over, ' or '), batch - total,
             array_to_string(blanks, ', ')
         ) into stripped;
         total := total + stripped;
@@ -199,11 +207,9 @@ end
 $function$;
 
 comment on function ops.strip_payloads(regclass, text, jsonb, int, boolean) is
-'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be '
-'there becomes '
-'`[removed]` or `{}`), in up to batch due rows of a table '
-'and its archive; returns how many, or counts all. Refuses what staging views read as a whole. '
-'See ops.is_due.';
+'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be there '
+'becomes `[removed]` or `{}`), in up to batch due rows of a table and its archive that no legal hold '
+'covers; returns how many, or counts all. Refuses what staging views read as a whole. See ops.is_due.';
 
 revoke all on function ops.strip_payloads(regclass, text, jsonb, int, boolean) from public;
 grant execute on function ops.strip_payloads(regclass, text, jsonb, int, boolean) to agentbooks_retention;

@@ -25,8 +25,12 @@ load = typer.Typer(help="Load files into the raw tables.", no_args_is_help=True)
 db = typer.Typer(help="The embedded PostgreSQL under .agentbooks/.", no_args_is_help=True)
 prices = typer.Typer(help="The price book in seeds/.", no_args_is_help=True)
 retention = typer.Typer(help="How long rows are kept, and where.", no_args_is_help=True)
+hold = typer.Typer(
+    help="Legal holds: rows that neither leave nor are erased.", no_args_is_help=True
+)
 app.add_typer(db, name="db")
 app.add_typer(retention, name="retention")
+app.add_typer(hold, name="hold")
 app.add_typer(prices, name="prices")
 app.add_typer(load, name="load")
 
@@ -431,6 +435,93 @@ def read_archive(
             connection, cold_archive.Archive.chosen(), table, first.date(), last.date(), where
         ):
             typer.echo(line, nl=False)
+
+
+@app.command()
+def erase(
+    subjects: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subject", metavar="ID", help="A user's id, in whichever system; several times."
+        ),
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose user; needed where several tenants know the id.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be done.")
+    ] = False,
+    receipt: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Only print this erasure's receipt again.")
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option(help="Bring the marts up to date at the end, by dbt.")
+    ] = True,
+) -> None:
+    """Forget persons in raw tables, archives, files and marts; sums stay. Prints the plan and a receipt."""
+    from orchestration import cold_archive, database, dbt, erasure
+
+    if (receipt is None) == (not subjects):
+        raise AgentbooksError("erase: name a person with --subject, or an erasure with --receipt.")
+    with database.connect(autocommit=True) as connection:
+        if subjects:
+            archive = cold_archive.Archive.chosen()
+            receipt = erasure.erase(
+                connection, archive, subjects, tenant, is_dry_run=dry_run, tell=typer.echo
+            )
+        if receipt is None:
+            return
+        if subjects and not erasure.finish(connection, receipt) and refresh:
+            dbt.build(["agent_runs+", "--resource-type", "model"])
+            erasure.finish(connection, receipt)
+        for line in erasure.receipt(connection, receipt):
+            typer.echo(line)
+
+
+@hold.command("place")
+def hold_place(
+    reason: Annotated[str, typer.Option(help="Why, such as the number of a case.")],
+    subject: Annotated[str | None, typer.Option(metavar="ID", help="A user's rows.")] = None,
+    session: Annotated[str | None, typer.Option(metavar="ID", help="A session's rows.")] = None,
+    trace: Annotated[str | None, typer.Option(metavar="ID", help="A trace's rows.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Only of this raw table, with its schema.")
+    ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="Only from this UTC day on."),
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Only to this UTC day.")
+    ] = None,
+) -> None:
+    """Keep rows whatever retention and erasure say: those that all options together name."""
+    from orchestration import database, erasure
+
+    days = (first and first.date(), last and last.date())
+    with database.connect(autocommit=True) as connection:
+        number = erasure.place_hold(connection, subject, session, trace, table, days, reason)
+    typer.echo(f"Hold {number} is in force.")
+
+
+@hold.command("release")
+def hold_release(number: Annotated[int, typer.Argument(metavar="NUMBER")]) -> None:
+    """End a hold: what it kept may leave and be erased again."""
+    from orchestration import database, erasure
+
+    with database.connect(autocommit=True) as connection:
+        erasure.release_hold(connection, number)
+    typer.echo(f"Hold {number} is released.")
+
+
+@hold.command("list")
+def hold_list() -> None:
+    """List the holds in force."""
+    from orchestration import database, erasure
+
+    with database.connect(autocommit=True) as connection:
+        for line in erasure.holds(connection):
+            typer.echo(line)
 
 
 def _moment(day: datetime | None) -> datetime:

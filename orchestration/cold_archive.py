@@ -169,12 +169,20 @@ class Archive:
             if isinstance(files, LocalFileSystem):
                 _sync(Path(new_path).parent)
 
-    def delete(self, url: str) -> None:
-        """Delete a file, if it is still there."""
+    def remove(self, url: str) -> None:
+        """Delete a file; one that is not there is deleted already."""
         files, path = self._file(url)
-        with _told(f"cannot delete {url}"):
-            if files.exists(path):
-                files.rm_file(path)
+        with _told(f"cannot delete {url}"), suppress(FileNotFoundError):
+            files.rm_file(path)
+            if isinstance(files, LocalFileSystem):
+                _sync(Path(path).parent)
+
+    def check(self) -> None:
+        """Write a file and delete it again, so that a storage without rights is told before the work."""
+        with tempfile.NamedTemporaryFile() as probe:
+            url = f"{self.url.rstrip('/')}/probe.part"
+            self.put(Path(probe.name), url)
+            self.remove(url)
 
     @contextmanager
     def fetched(self, url: str, sha256: str | None = None) -> Iterator[Path]:
@@ -264,7 +272,8 @@ def export_month(
         )
     # From here on the file may be another one than what is known of it.
     connection.execute(
-        "delete from ops.archive_files where table_name = %s and month = %s", (table, month)
+        "update ops.archive_files set state = 'written' where table_name = %s and month = %s",
+        (table, month),
     )
     with connection.transaction(), tempfile.TemporaryDirectory() as folder:
         connection.execute("set transaction isolation level repeatable read")
@@ -295,22 +304,31 @@ def export_month(
                     "Look after the storage and try again."
                 )
     archive.rename(f"{url}.part", url)
-    connection.execute(
-        "insert into ops.archive_files"
-        " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'verified')",
-        (
-            table,
-            month,
-            url,
-            rows,
-            size,
-            sha256,
-            Jsonb(checksums),
-            Jsonb(manifest["types"]),
-            manifest["code_version"],
-        ),
-    )
+    with connection.transaction():
+        replaced = connection.execute(
+            "delete from ops.archive_files where table_name = %s and month = %s returning url",
+            (table, month),
+        ).fetchall()
+        connection.execute(
+            "insert into ops.archive_files"
+            " (table_name, month, url, rows, bytes, sha256, checksums, schema, code_version, state)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'verified')",
+            (
+                table,
+                month,
+                url,
+                rows,
+                size,
+                sha256,
+                Jsonb(checksums),
+                Jsonb(manifest["types"]),
+                manifest["code_version"],
+            ),
+        )
+    # An erasure has given it another name.
+    for (old_url,) in replaced:
+        if old_url != url and old_url.startswith(archive.url):
+            archive.remove(old_url)
     return ArchivedMonth(table, month, url, rows, size, sha256)
 
 
@@ -353,7 +371,7 @@ def purge_month(
         "select url from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
         (table, month),
     ).fetchall():
-        archive.delete(url)
+        archive.remove(url)
     connection.execute(
         "delete from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
         (table, month),

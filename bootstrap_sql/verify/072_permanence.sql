@@ -13,6 +13,8 @@ select
     'ops.freeze_what_has_left(regclass, text, text[], text, text)'::regprocedure,
     'ops.note_moved_rows(regclass, text, text, text)'::regprocedure,
     'ops.note_late_rows(text, text[], text, date[])'::regprocedure,
+    'ops.row_clock(regclass)'::regprocedure,
+    'ops.hold_condition(regclass, ops.legal_holds)'::regprocedure,
     'ops.holds_on(regclass, text)'::regprocedure,
     'ops.departure_refusals(regclass, date)'::regprocedure,
     'ops.departing_keys(regclass, date)'::regprocedure,

@@ -13,6 +13,7 @@ where false;
 
 select
     'agentic.agent_audit_log_default'::regclass,
+    'agentic.redacted_details(jsonb)'::regprocedure,
     'agentic.audit_commitments(agentic.agent_audit_log)'::regprocedure,
     'agentic.audit_row_hash(agentic.agent_audit_log)'::regprocedure,
     'agentic.audit_first_broken_link(uuid)'::regprocedure,

@@ -1,4 +1,4 @@
--- One row per action that was audited.
+-- One row per action that was audited. What records a redaction is none.
 select
     audit_id,
     agent_id,
@@ -12,3 +12,4 @@ select
         as is_reversible,
     timestamp as acted_at
 from {{ source("agentic", "agent_audit_log") }}
+where action_type <> 'audit_redaction'
