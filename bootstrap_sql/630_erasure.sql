@@ -360,6 +360,7 @@ values
     ),
     ('ops.late_rows', 'ops', '{}', '{}', '{}', null, '{}', '{}'),
     ('ops.changes', 'ops', '{}', '{}', '{}', null, '{}', '{}'),
+    ('ops.departed_keys', 'ops', '{}', '{}', '{}', null, '{}', '{}'),
     ('ops.forecasts', 'ops', '{}', '{}', '{}', null, '{}', '{}'),
     ('ops.budgets', 'ops', '{}', '{}', '{}', null, '{}', '{}'),
     ('ops.rejected_records', 'ops', '{}', '{}', '{}', null, '{}', '{}'),
@@ -371,9 +372,9 @@ insert into ops.personal_data (table_name, fate)
 select 'ops.' || t.name, 'keep'
 from unnest(array[
     'archive_files', 'as_of', 'backups', 'built_views', 'captured_tables', 'collections', 'content_hashes',
-    'departed_audit_links', 'departed_keys', 'departures', 'erasure_steps', 'erasures', 'frozen_for',
-    'learned_counts', 'learned_months', 'lifecycle_transactions', 'loaded_runs', 'personal_data',
-    'pruned_patterns',
+    'departed_audit_links', 'departures', 'erasure_steps', 'erasures', 'frozen_for',
+    'learned_counts', 'learned_months', 'lifecycle_transactions', 'loaded_runs', 'month_clocks',
+    'personal_data', 'pruned_patterns', 'purges',
     'pseudonym_salt', 'refreshed_periods', 'refreshes', 'retention_overrides', 'schema_changes',
     'schema_objects', 'seals', 'table_layouts', 'trust_checkpoints'
 ]) as t (name);
@@ -978,6 +979,10 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     words text[];
+    persons constant text[] := array(
+        select k.key from ops.erasure_keys as k where k.erasure_id = erasure and k.kind = 'person'
+    );
+    tombstone constant text := ops.tombstone();
     counted bigint;
     kept record;
 begin
@@ -1009,6 +1014,40 @@ begin
     where k.erasure_id = erasure and k.kind = 'person' and c.keys ->> 'user_id' = k.key;
     get diagnostics counted = row_count;
     perform ops.note_erasure(erasure, 'ops.changes', 'blank', counted) where counted > 0;
+
+    -- What is left of rows that have gone names their users; those of several become one.
+    select count(*) into counted from ops.departed_keys as d where d.found_by && persons or d.key = any(persons);
+    with found as (
+        delete from ops.departed_keys as d
+        where d.found_by && (persons || tombstone) or d.key = any(persons || tombstone)
+        returning d.*
+    ),
+
+    renamed as (
+        select
+            f.table_name,
+            f.month,
+            case when f.key = any(persons) then tombstone else f.key end as key,
+            f.day,
+            (
+                select coalesce(
+                    jsonb_object_agg(
+                        e.key, case when e.value #>> '{}' = any(persons) then to_jsonb(tombstone) else e.value end
+                    ), '{}'
+                )
+                from jsonb_each(f.followed_by) as e
+            ) as followed_by,
+            case when i.id = any(persons) then tombstone else i.id end as id,
+            f.is_orphaned
+        from found as f
+        cross join unnest(f.found_by) as i (id)
+    )
+
+    insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, is_orphaned)
+    select r.table_name, r.month, r.key, r.day, r.followed_by, array_agg(distinct r.id), bool_and(r.is_orphaned)
+    from renamed as r
+    group by r.table_name, r.month, r.key, r.day, r.followed_by;
+    perform ops.note_erasure(erasure, 'ops.departed_keys', 'blank', counted) where counted > 0;
 
     -- A forecast of one person, or a limit for one, says nothing without them.
     delete from ops.forecasts as f
