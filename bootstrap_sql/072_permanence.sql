@@ -1394,6 +1394,15 @@ begin
             ops.month_partition_name(parent_table, first_day)
         ));
         execute format('alter table %s detach partition %s', parent_table, part);
+        -- As a month that was archived has kept them: without, it could not go back from there.
+        for parent in
+            select c.conname as name, pg_get_constraintdef(c.oid) as definition
+            from pg_constraint as c
+            where c.conrelid = monthly and c.contype = 'c'
+                and not exists (select from pg_constraint as k where k.conrelid = part and k.conname = c.conname)
+        loop
+            execute format('alter table %s add constraint %I %s', part, parent.name, parent.definition);
+        end loop;
     else
         part := archive;
         perform ops.set_lifecycle(true);

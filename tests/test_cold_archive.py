@@ -222,6 +222,23 @@ def test_a_month_that_may_not_leave_does_not_stay_frozen(
     cold_archive.restore_month(connection, archive, SPANS, MARCH)
 
 
+def test_a_month_restored_beside_archived_parents_moves_on_with_them(
+    connection: psycopg.Connection, archive: Archive
+) -> None:
+    """A month that comes back into the warm archive, and that nothing brings from there into its table."""
+    before, due = digest(connection, SPANS), Jsonb({"clock": "started_at", "before": "2020-04-01"})
+    connection.execute("select ops.archive_month(%s, %s)", (SPANS, MARCH))
+    connection.execute("select ops.archive_rows('observability.traces', %s)", (due,))
+    cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    assert digest(connection, "archive.observability__spans") == before
+    with pytest.raises(AgentbooksError, match="bring those back first"):
+        list(cold_archive.restore(connection, archive, SPANS, MARCH, MARCH))
+    connection.execute("select ops.unarchive_rows('observability.traces', %s)", (due,))
+    list(cold_archive.restore(connection, archive, SPANS, MARCH, MARCH))
+    assert digest(connection, SPANS) == before
+
+
 def test_two_jobs_do_not_write_one_file(url: str, archive: Archive) -> None:
     """The one's file, half of which the other has just written anew, as the only copy of a month."""
     told: list[str] = []

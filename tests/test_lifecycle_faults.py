@@ -128,7 +128,7 @@ class World:
     refresher: Refresher
     folder: Path
     disk: Path | None
-    steps: dict[str, list[str]] = field(default_factory=dict)
+    steps: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     expected: dict[str, Digest] = field(default_factory=dict)
     tables: list[tuple[str, str, list[str]]] = field(default_factory=list)
     away: list[tuple[str, date]] = field(default_factory=list)
@@ -566,16 +566,16 @@ def prepared(server: TestServer, refresher: Refresher, folder: Path) -> Iterator
                 world.expected["marts"] = world.marts(connection)
             job = world.start(ENFORCE)
             job.end()
-            world.steps["enforce"] = job.steps
+            world.steps[ENFORCE] = job.steps
             world.finish()
             with psycopg.connect(world.url, autocommit=True) as connection:
                 world.expected["after"] = world.digest(connection)
                 world.away = world.departed(connection)
             world.keep("after")
-            table, month = world.away[0]
-            job = world.start(restoring(table, month))
-            job.end()
-            world.steps["restore"] = job.steps
+            for table, month in world.away:
+                job = world.start(restoring(table, month))
+                job.end()
+                world.steps[job.command] = job.steps
             world.check()
             yield world
         finally:
@@ -600,9 +600,9 @@ def test_no_fault_loses_or_doubles_a_row_or_changes_a_number(world: World, numbe
     command = restoring(*draw.choice(world.away)) if name == "restore" else ENFORCE
     others = ON_DISKS if has_disk else OTHERS[name]
     faults = [*draw.choices(KILLS, k=IN_A_ROW - 1), others[number // 3 % len(others)]]
-    steps = sorted(draw.sample(range(len(world.steps[name])), IN_A_ROW))
-    for fault, step in zip(faults, steps, strict=True):
-        job = world.start(command, world.steps[name][step])
+    steps = world.steps[command]
+    for fault, place in zip(faults, sorted(draw.sample(range(len(steps)), IN_A_ROW)), strict=True):
+        job = world.start(command, steps[place])
         if job.has_stopped():
             print(f"{fault.__name__} before {job.steps[-1]}")
             fault(world, job, draw)
@@ -632,7 +632,7 @@ def test_a_bucket_that_is_lost_midway_loses_nothing(
             ENFORCE,
             next(
                 step
-                for step in world.steps["enforce"]
+                for step in world.steps[ENFORCE]
                 if before in step and step.startswith("observability.spans")
             ),
         )
