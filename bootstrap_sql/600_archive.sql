@@ -314,7 +314,6 @@ values
     ('observability.usage_logs', 'created_at'),
     ('traceability.execution_traces', 'started_at'),
     ('traceability.agent_routing_decisions', 'created_at'),
-    ('traceability.endpoint_calls', 'started_at'),
     ('chat.conversation_sessions', 'last_active'),
     ('chat.chat_messages', 'created_at'),
     ('chat.message_versions', 'created_at'),

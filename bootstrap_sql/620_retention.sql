@@ -321,8 +321,8 @@ begin
                 child.table_name as child,
                 parent.active_to as parent_active_to,
                 child.active_to as child_active_to,
-                case when parent.finally <> 'keep' then parent.archived_to else 'infinity' end as parent_left_at,
-                case when child.finally <> 'keep' then child.archived_to else 'infinity' end as child_left_at,
+                case when parent.finally <> 'keep' or parent.cold_for is not null then parent.archived_to else 'infinity' end as parent_left_at,
+                case when child.finally <> 'keep' or child.cold_for is not null then child.archived_to else 'infinity' end as child_left_at,
                 parent.active_for as parent_term,
                 coalesce(child.active_for, 'for ever') as child_term
             from pg_constraint as k
@@ -484,7 +484,7 @@ begin
             p.table_name, p.active_for || coalesce(' and ' || p.archived_for, '')
         )
         from policies as p
-        where p.finally <> 'keep' and p.archived_to < timestamp '2000-01-01' + interval '31 days'
+        where (p.finally <> 'keep' or p.cold_for is not null) and p.archived_to < timestamp '2000-01-01' + interval '31 days'
         union all
         select format('%s is kept for less than %s, which must be: %s.', p.table_name, p.at_least, p.reason)
         from policies as p

@@ -49,7 +49,10 @@ select
     string_to_array(p.states, ' ') as states,
     p.together_by,
     %(as_of)s - ops.interval_of(p.active_for) as active_before,
-    case when p.finally <> 'keep' and quote_ident(p.clock) = ops.month_clock(to_regclass(p.table_name)) then
+    -- What is kept stays where its last term leaves it.
+    case when (p.finally <> 'keep' or p.cold_for is not null)
+        and quote_ident(p.clock) = ops.month_clock(to_regclass(p.table_name))
+    then
         %(as_of)s - ops.interval_of(p.active_for)
         - coalesce(ops.interval_of(p.archived_for), interval '0')
     end as leaves_before,
@@ -60,7 +63,8 @@ select
     end as purged_before,
     -- Of a table in one piece rows leave from its archive alone.
     p.archived_for is not null or (
-        p.finally <> 'keep' and t.partrelid is null and ops.archive_of(to_regclass(p.table_name)) is not null
+        (p.finally <> 'keep' or p.cold_for is not null) and t.partrelid is null
+        and ops.archive_of(to_regclass(p.table_name)) is not null
     ) as is_archived,
     array[p.active_for, p.archived_for, p.cold_for] as terms,
     p.finally as ending,

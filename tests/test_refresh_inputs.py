@@ -444,6 +444,8 @@ LIVES = {
             " (agent_id, session_id, action_type, action_details, risk_level, timestamp) values"
             f" ('{ONE}', '{TWO}', 'write', '{{\"status\": \"failed\", \"rollback_available\": false}}',"
             " 'critical', '2020-03-07')",
+            "insert into agentic.trust_metrics (session_id, metric_type, metric_value, recorded_at)"
+            f" values ('{TWO}', 'accuracy', 50, '2020-03-09')",
             "set started_at = started_at + interval '1 day', version = version + 1",
             "set session_state = 'completed', ended_at = '2020-04-01', version = version + 1",
             f"set user_id = '{ONE}', version = version + 1",

@@ -473,6 +473,17 @@ def test_in_the_end_the_file_goes_and_a_receipt_stays(
         cold_archive.restore_month(world, archive, TRACES, MARCH)
 
 
+def test_files_that_are_kept_stay(world: psycopg.Connection, archive: cold_archive.Archive) -> None:
+    """A policy that says keep, and a file that goes all the same; or rows that keep the database full."""
+    world.execute(
+        f"update {retention.SEED} set finally = 'keep' where table_name ~ '^observability'".encode()
+    )
+    retention.enforce(world, AS_OF)
+    assert retention.enforce(world, LEAVES, [TRACES])[0].rows == {"leave": 1}
+    assert retention.enforce(world, ENDS.replace(year=2099), [TRACES])[0].rows == {}
+    assert len([*Path(archive.url).rglob("*.parquet")]) == 1
+
+
 def test_a_purge_that_was_cut_short_is_taken_up(
     world: psycopg.Connection, archive: cold_archive.Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
