@@ -519,7 +519,7 @@ def world(
     with contextlib.contextmanager(_start)(18) as server:
         url = server.database()
         with psycopg.connect(url, autocommit=True) as connection:
-            for seed, last_day in enumerate(WEEKS):
+            for seed, last_day in enumerate(WEEKS, 1):
                 for _, writes in simulate_traffic(8, 3, seed, last_day).batches():
                     write(connection, writes)
         refresher = Refresher.build(url, build_marts)
@@ -580,6 +580,7 @@ def prepared(server: TestServer, refresher: Refresher, folder: Path) -> Iterator
             yield world
         finally:
             jobs.kill()
+            jobs.communicate()
             with psycopg.connect(server.url(), autocommit=True) as connection:
                 connection.execute("drop database if exists faulty with (force)")
                 connection.execute("drop tablespace if exists small")
@@ -626,7 +627,7 @@ def test_a_bucket_that_is_lost_midway_loses_nothing(
         for name, word in bucket.environment().items():
             monkeypatch.setenv(name, word)
         s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().makedirs("cold")
+        s3fs.S3FileSystem().makedirs("cold", exist_ok=True)
         world.reset("before")
         job = world.start(
             ENFORCE,
