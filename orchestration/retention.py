@@ -373,7 +373,7 @@ def lines(steps: list[Step]) -> Iterator[str]:
             step.rows,
             f"{step.size / 1e6:.1f}",
             oldest,
-            "" if step.action == "keep" else step.due_on or "now",
+            "" if step.action == "keep" else str(step.due_on or "now"),
             step.held_back or "",
         ).rstrip()
 

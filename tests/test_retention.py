@@ -456,6 +456,7 @@ def test_in_the_end_the_file_goes_and_a_receipt_stays(
     retention.enforce(world, LEAVES, [TRACES])
     [step] = [s for s in retention.plan(world, LEAVES, [TRACES]) if s.action == "wait"]
     assert step.due_on == date(2023, 6, 30)
+    assert "2023-06-30" in [*retention.lines([step])][1]
     [outcome] = retention.enforce(world, ENDS, [TRACES])
     assert outcome.rows == {"purge": 1}
     assert [*Path(archive.url).rglob("*.parquet")] == []

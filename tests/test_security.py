@@ -164,6 +164,7 @@ DEFINERS = {
     "ops.mark_departed_rows": set(),
     "ops.departure_refusals": {"agentbooks_refresher", "agentbooks_retention"},
     "ops.remove_month": {"agentbooks_retention"},
+    "ops.purge_month": {"agentbooks_retention"},
     "ops.thaw_month": {"agentbooks_retention"},
     "ops.stage_month": {"agentbooks_retention"},
     "ops.restore_month": {"agentbooks_retention"},
