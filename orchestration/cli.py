@@ -505,7 +505,9 @@ def hold_place(
 
 
 @hold.command("release")
-def hold_release(number: Annotated[int, typer.Argument(metavar="NUMBER")]) -> None:
+def hold_release(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="Its number, as listed.")],
+) -> None:
     """End a hold: what it kept may leave and be erased again."""
     from orchestration import database, erasure
 

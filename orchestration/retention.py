@@ -582,9 +582,7 @@ def _refusals(
         rows_sql = _row(connection, "select ops.month_rows(%(table)s, %(month)s)", where)[0]
         (rows,) = _row(
             connection,
-            sql.SQL("select count(*) from ({}) as r where r.tenant_id = %s").format(
-                sql.SQL(rows_sql)
-            ),
+            sql.SQL("select count(*) from {} where r.tenant_id = %s").format(_subquery(rows_sql)),
             (tenant,),
         )
         if rows:
@@ -677,9 +675,7 @@ def _totals(connection: psycopg.Connection, step: Step, rows_sql: str) -> list[A
         sql.SQL("count(*)"),
         *(_sum(pair.partition("=")[2]) for pair in sums),
     ]
-    query = sql.SQL("select {} from ({}) as r").format(
-        sql.SQL(", ").join(columns), sql.SQL(rows_sql)
-    )
+    query = sql.SQL("select {} from {}").format(sql.SQL(", ").join(columns), _subquery(rows_sql))
     return list(_row(connection, query))
 
 
@@ -813,6 +809,10 @@ def _retired(connection: psycopg.Connection, policy: Policy) -> list[UUID]:
 
 def _row(connection: psycopg.Connection, query: Any, parameters: Any = None) -> tuple[Any, ...]:
     return connection.execute(query, parameters).fetchall()[0]
+
+
+def _subquery(rows_sql: str) -> sql.Composed:
+    return sql.SQL("({}) as r").format(sql.SQL(rows_sql))
 
 
 def _table(name: str) -> sql.Identifier:

@@ -23,6 +23,7 @@ from multiprocessing.connection import Client
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -303,8 +304,16 @@ class World:
             if not self.archive.url.startswith("s3:"):
                 assert {str(path) for path in self.files} == known, "a file that nobody knows of"
             assert self.marts(connection) == self.expected["marts"]
-            for table, month in self.departed(connection):
-                list(cold_archive.restore(connection, self.archive, table, month, month))
+            waiting = self.departed(connection)
+            while waiting:
+                left = []
+                for table, month in waiting:
+                    try:
+                        list(cold_archive.restore(connection, self.archive, table, month, month))
+                    except cold_archive.RefusedError:
+                        left.append((table, month))  # what it hangs under comes first
+                assert len(left) < len(waiting), left
+                waiting = left
             assert self.departed(connection) == []
             assert self.digest(connection) == self.expected[state]
             assert connection.execute(ORPHANS).fetchall() == []
@@ -598,7 +607,12 @@ def test_no_fault_loses_or_doubles_a_row_or_changes_a_number(world: World, numbe
     name = "restore" if number % 4 == 3 else "enforce"
     has_disk = world.disk is not None and number % 3 == 0
     world.reset("after" if name == "restore" else "before", on_disk=has_disk)
-    command = restoring(*draw.choice(world.away)) if name == "restore" else ENFORCE
+    command = ENFORCE
+    if name == "restore":
+        place = draw.randrange(len(world.away))
+        for table, month in world.away[:place]:
+            world.run(restoring(table, month))
+        command = restoring(*world.away[place])
     others = ON_DISKS if has_disk else OTHERS[name]
     faults = [*draw.choices(KILLS, k=IN_A_ROW - 1), others[number // 3 % len(others)]]
     steps = world.steps[command]
@@ -627,7 +641,7 @@ def test_a_bucket_that_is_lost_midway_loses_nothing(
         for name, word in bucket.environment().items():
             monkeypatch.setenv(name, word)
         s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().makedirs("cold", exist_ok=True)
+        s3fs.S3FileSystem().mkdir(bucket.name)
         world.reset("before")
         job = world.start(
             ENFORCE,
@@ -655,6 +669,7 @@ class Bucket:
     def __init__(self) -> None:
         """Start it somewhere."""
         self.port = 0
+        self.name = f"cold-{uuid4().hex}"
         self.open()
 
     def open(self) -> None:
@@ -670,7 +685,7 @@ class Bucket:
     def environment(self) -> dict[str, str]:
         """Return the variables by which it is found."""
         return {
-            cold_archive.URL_VARIABLE: "s3://cold/agentbooks",
+            cold_archive.URL_VARIABLE: f"s3://{self.name}/agentbooks",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",

@@ -492,18 +492,18 @@ def test_a_purge_that_was_cut_short_is_taken_up(
     retention.enforce(world, AS_OF)
     retention.enforce(world, LEAVES, [TRACES])
     for is_deleted in (False, True):
-        delete = cold_archive.Archive.delete
+        remove = cold_archive.Archive.remove
 
         def dies(self: cold_archive.Archive, url: str) -> None:
             if is_deleted:  # noqa: B023
-                delete(self, url)  # noqa: B023
+                remove(self, url)  # noqa: B023
             raise AgentbooksError("archive: the storage is gone.")
 
-        monkeypatch.setattr(cold_archive.Archive, "delete", dies)
+        monkeypatch.setattr(cold_archive.Archive, "remove", dies)
         [outcome] = retention.enforce(world, ENDS, [TRACES])
         assert "the storage is gone" in outcome.sentence()
         assert value(world, "select state from ops.archive_files") == "purged"
-        monkeypatch.setattr(cold_archive.Archive, "delete", delete)
+        monkeypatch.setattr(cold_archive.Archive, "remove", remove)
     [outcome] = retention.enforce(world, ENDS, [TRACES])
     assert outcome.rows == {"purge": 1}
     assert value(world, "select count(*) from ops.archive_files") == 0
