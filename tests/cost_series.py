@@ -102,8 +102,8 @@ def write(connection: psycopg.Connection[Any], costs: Iterable[Mapping[str, Any]
                     )
                 )
         cursor.execute(
-            "insert into marts.cost_daily select * from new_costs on conflict (cost_daily_key) do update"
-            " set cost_usd = excluded.cost_usd"
+            "insert into marts.cost_daily select * from new_costs on conflict (usage_date, cost_daily_key)"
+            " do update set cost_usd = excluded.cost_usd"
         )
         cursor.execute(MARK.format("new_costs"))
 
