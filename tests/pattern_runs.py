@@ -99,7 +99,9 @@ def write_patterns(connection: psycopg.Connection, drawn: Patterns) -> None:
             drawn.used,
         )
         cursor.executemany(
-            "insert into intermediate.int_runs__judged_monthly select gen_random_uuid()::text,"
+            "insert into intermediate.int_runs__judged_monthly (judged_monthly_key, run_month,"
+            " agent_domain_key, domain, task_id, runs, successes, priced_runs, cost_usd, timed_runs,"
+            " duration_ms) select gen_random_uuid()::text,"
             f" %s::date, %s, %s, %s, %s, %s{nothing}".encode(),
             drawn.judged,
         )
