@@ -201,7 +201,7 @@ def _export(connection: psycopg.Connection, path: Path) -> float:
     started = time.perf_counter()
     with connection.transaction():
         rows_sql = _one(connection, "select ops.month_rows(%s, %s)", (TABLE, JANUARY))
-        cold_archive._write(
+        cold_archive.write_rows(
             connection,
             cold_archive.Columns.of(connection, TABLE),
             psycopg.sql.SQL("({}) as r order by started_at").format(psycopg.sql.SQL(rows_sql)),

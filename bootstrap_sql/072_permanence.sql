@@ -521,7 +521,7 @@ begin
             select from ops.unseen_changes(reader.target, reader.inputs) as c where c.keys is null
         ) then
             raise exception 'freeze_month: changes wait to be counted in %; run dbt first', reader.target
-                using errcode = 'object_not_in_prerequisite_state';
+                using errcode = 'object_not_in_prerequisite_state', constraint = 'unsealed_mart';
         end if;
         frozen_days := frozen_days + ops.freeze_periods(reader.relation::regclass, reader_days);
         insert into ops.frozen_for (target, period, table_name, month)
@@ -980,6 +980,7 @@ declare
         where not exists (select from pg_partitioned_table as p where p.partrelid = monthly)
     );
     refusals text;
+    kinds text[];
     part regclass;
     removed_rows bigint;
 begin
@@ -992,9 +993,11 @@ begin
     loop
         execute format('lock table only %s in share row exclusive mode', part);
     end loop;
-    select string_agg(r.reason, '; ') into refusals from ops.departure_refusals(monthly, first_day) as r;
+    select string_agg(r.reason, '; '), array_agg(r.kind) into refusals, kinds
+    from ops.departure_refusals(monthly, first_day) as r;
     if refusals is not null then
-        raise exception 'remove_month: %', refusals using errcode = 'object_not_in_prerequisite_state';
+        raise exception 'remove_month: %', refusals
+            using errcode = 'object_not_in_prerequisite_state', constraint = kinds[1];
     end if;
 
     execute format(

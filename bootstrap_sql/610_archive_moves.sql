@@ -14,9 +14,8 @@ begin atomic
 end;
 
 comment on function ops.take_lifecycle_lock() is
-'Waits for the refreshes that run, and keeps others waiting to the end of the transaction. A '
-'refresh takes the '
-'same advisory lock, hashtextextended(''ops.lifecycle'', 0), shared.';
+'Waits for the refreshes that run, and keeps others waiting to the end of the transaction. A refresh takes '
+'the same advisory lock, hashtextextended(''ops.lifecycle'', 0), shared.';
 
 revoke all on function ops.take_lifecycle_lock() from public;
 
@@ -45,9 +44,8 @@ return (
 );
 
 comment on function ops.unseen_rows() is
-'Condition for the rows that ops.collect_changes has not seen, as SQL; null before its first '
-'call, which marks '
-'all there is.';
+'Condition for the rows that ops.collect_changes has not seen, as SQL; null before its first call, which '
+'marks all there is.';
 
 create function ops.move_month(hot regclass, month date, is_back boolean) returns bigint
 language plpgsql
@@ -212,9 +210,8 @@ set search_path = pg_catalog, pg_temp
 as $function$ select ops.move_month(hot, month, false) $function$;
 
 comment on function ops.archive_month(regclass, date) is
-'Moves a month of a partitioned table into its archive by detach and attach; returns about how '
-'many rows it has '
-'now, null if there was nothing to move. Rows that came later for an archived month join it.';
+'Moves a month of a partitioned table into its archive by detach and attach; returns about how many rows it '
+'has now, null if there was nothing to move. Rows that came later for an archived month join it.';
 
 create function ops.unarchive_month(hot regclass, month date) returns bigint
 language sql
@@ -224,9 +221,8 @@ set search_path = pg_catalog, pg_temp
 as $function$ select ops.move_month(hot, month, true) $function$;
 
 comment on function ops.unarchive_month(regclass, date) is
-'Moves an archived month back; returns about how many rows it has, null if it is not in the '
-'archive. Rows that '
-'it refers to, such as the traces of spans, must be back before.';
+'Moves an archived month back; returns about how many rows it has, null if it is not in the archive. Rows '
+'that it refers to, such as the traces of spans, must be back before.';
 
 revoke all on function ops.move_month(regclass, date, boolean) from public;
 revoke all on function ops.archive_month(regclass, date) from public;

@@ -119,7 +119,13 @@ WRITTEN_AS = (
 
 
 class RefusedError(AgentbooksError):
-    """The database says that this must not be done now."""
+    """The database says that this must not be done now.
+
+    Attributes:
+        kind: Of the refusal, as in ops.departure_refusals; None where the database names none.
+    """
+
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,7 @@ class Archive:
             local = Path(folder) / "file.parquet"
             with _told(f"cannot read {url}"):
                 files.get_file(path, str(local))
-            if sha256 is not None and _sha256(local) != sha256:
+            if sha256 is not None and sha256_of(local) != sha256:
                 raise AgentbooksError(
                     f"archive: {url} is not the file that was archived (its checksum differs); put back the "
                     "right one from a copy of the storage."
@@ -277,8 +283,7 @@ def export_month(
     )
     with connection.transaction(), tempfile.TemporaryDirectory() as folder:
         connection.execute("set transaction isolation level repeatable read")
-        for setting in WRITTEN_AS:
-            connection.execute(setting)
+        write_alike(connection)
         rows_sql, checksums = _measure(connection, table, month)
         columns = Columns.of(connection, table)
         local = Path(folder) / "file.parquet"
@@ -290,15 +295,15 @@ def export_month(
             "code_version": version("agentbooks"),
         }
         try:
-            rows = _write(connection, columns, rows_sql, local, manifest)
+            rows = write_rows(connection, columns, rows_sql, local, manifest)
         except pa.ArrowInvalid:
             columns = Columns.of(connection, table, as_text=True)
-            rows = _write(connection, columns, rows_sql, local, manifest)
-        size, sha256 = local.stat().st_size, _sha256(local)
+            rows = write_rows(connection, columns, rows_sql, local, manifest)
+        size, sha256 = local.stat().st_size, sha256_of(local)
         archive.put(local, f"{url}.part")
         local.unlink()
         with archive.fetched(f"{url}.part", sha256) as copy:
-            if _read_back(connection, table, columns, copy) != (rows, checksums):
+            if read_back(connection, table, columns, copy) != (rows, checksums):
                 raise AgentbooksError(
                     f"archive: what was written to {url} is not what the table has; nothing was removed. "
                     "Look after the storage and try again."
@@ -551,10 +556,10 @@ def _copy_in(
     names: tuple[str, ...],
     batches: Iterable[pa.RecordBatch],
 ) -> None:
-    query = sql.SQL("copy {} ({}) from stdin (format csv)").format(into, _list(names))
+    query = sql.SQL("copy {} ({}) from stdin (format csv)").format(into, column_list(names))
     with connection.cursor().copy(query) as copy:
         for batch in batches:
-            copy.write(_as_csv(batch))
+            copy.write(as_csv(batch))
 
 
 def _batches(
@@ -564,6 +569,12 @@ def _batches(
         with archive.fetched(url, sha256) as local, parquet.ParquetFile(local) as file:
             for batch in file.iter_batches(ROWS):
                 yield batch if names is None else _with_columns(batch, names)
+
+
+def write_alike(connection: psycopg.Connection) -> None:
+    """Have the database write values as files have them, until its transaction ends."""
+    for setting in WRITTEN_AS:
+        connection.execute(setting)
 
 
 def _measure(
@@ -578,23 +589,24 @@ def _measure(
     ), checksums
 
 
-def _write(
+def write_rows(
     connection: psycopg.Connection,
     columns: Columns,
     rows_sql: sql.Composable,
     path: Path,
     manifest: dict[str, Any],
 ) -> int:
+    """Write rows to a local file with what is known of them; return how many they are."""
     rows = 0
     with parquet.ParquetWriter(path, columns.schema, compression="zstd") as writer:
-        for table in _copied(connection, columns, rows_sql):
+        for table in copied_out(connection, columns, rows_sql):
             writer.write_table(table, row_group_size=ROWS)
             rows += len(table)
         writer.add_key_value_metadata({MANIFEST: json.dumps(manifest | {"rows": rows}).encode()})
     return rows
 
 
-def _read_back(
+def read_back(
     connection: psycopg.Connection, table: str, columns: Columns, path: Path
 ) -> tuple[int, dict[str, int]]:
     """Let the database say how many rows a file has, and what their checksums are, some at a time."""
@@ -617,12 +629,12 @@ def _read_back(
     return rows, checksums
 
 
-def _copied(
+def copied_out(
     connection: psycopg.Connection, columns: Columns, rows_sql: sql.Composable
 ) -> Iterator[pa.Table]:
     """Copy rows out of the database, some megabytes at a time."""
     query = sql.SQL("copy (select {} from {}) to stdout (format csv)").format(
-        _list(columns.names), rows_sql
+        column_list(columns.names), rows_sql
     )
     with connection.cursor().copy(query) as copy:
         block, size = [], 0
@@ -654,7 +666,8 @@ def _parsed(block: list[bytes], columns: Columns) -> pa.Table:
     )
 
 
-def _as_csv(batch: pa.RecordBatch) -> bytes:
+def as_csv(batch: pa.RecordBatch) -> bytes:
+    """Return rows as COPY takes them in format csv."""
     content = io.BytesIO()
     csv.write_csv(batch, content, csv.WriteOptions(include_header=False))
     return content.getvalue()
@@ -678,7 +691,8 @@ def _arrow_type(name: str, full_name: str) -> pa.DataType:
     return TYPES.get(name, pa.string())
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return a file's checksum in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -692,7 +706,8 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _list(names: tuple[str, ...]) -> sql.Composable:
+def column_list(names: tuple[str, ...]) -> sql.Composable:
+    """Return names as a statement lists them."""
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
@@ -731,7 +746,10 @@ def _refused() -> Iterator[None]:
         psycopg.errors.ForeignKeyViolation,
         psycopg.errors.CheckViolation,
     ) as error:
-        raise RefusedError(f"archive: {error.diag.message_primary}.") from error
+        refused = RefusedError(f"archive: {error.diag.message_primary}.")
+        if isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState):
+            refused.kind = error.diag.constraint_name
+        raise refused from error
     except (psycopg.OperationalError, psycopg.IntegrityError, psycopg.DataError) as error:
         reason = error.diag.message_primary or str(error).splitlines()[0]
         raise AgentbooksError(f"archive: {reason}.") from error

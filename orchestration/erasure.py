@@ -474,7 +474,7 @@ def _replace_file(
         names = tuple(name for name in columns.written if name in schema.names)
         offset = 0
         query = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-            staged, cold_archive._list((*names, "place_in_file"))
+            staged, cold_archive.column_list((*names, "place_in_file"))
         )
         with connection.cursor().copy(query) as copy:
             for batch, mask in _masks(old, place, keys, tenant):
@@ -482,7 +482,7 @@ def _replace_file(
                 mine = batch.select(names).append_column("place_in_file", places).filter(mask)
                 offset += len(batch)
                 if len(mine):
-                    copy.write(cold_archive._as_csv(mine))
+                    copy.write(cold_archive.as_csv(mine))
         before = _one(
             connection, "select ops.column_checksums(%s, %s)", (place.table_name, STAGED_ROWS)
         )
@@ -513,14 +513,13 @@ def _replace_file(
             for piece in pieces():
                 writer.write_table(piece, row_group_size=cold_archive.ROWS)
             writer.add_key_value_metadata({cold_archive.MANIFEST: json.dumps(manifest).encode()})
-        sha256 = cold_archive._sha256(new)
+        sha256 = cold_archive.sha256_of(new)
         # Named by its content: written again after a crash, it is the same file.
         url = re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", file.url)
         archive.put(new, f"{url}.part")
         with archive.fetched(f"{url}.part", sha256) as copy_of, connection.transaction():
-            for setting in cold_archive.WRITTEN_AS:
-                connection.execute(setting)
-            found = cold_archive._read_back(connection, place.table_name, columns, copy_of)
+            cold_archive.write_alike(connection)
+            found = cold_archive.read_back(connection, place.table_name, columns, copy_of)
         if found != (rows, checksums):
             raise AgentbooksError(
                 f"erase: what was written to {url} is not what it should be; {file.url} is as it was."
@@ -537,10 +536,9 @@ def _staged(connection: psycopg.Connection, schema: pa.Schema) -> pa.Table:
     schema = schema.remove_metadata().append(pa.field("place_in_file", pa.int64()))
     columns = cold_archive.Columns(tuple(schema.names), (), schema, ())
     with connection.transaction():
-        for setting in cold_archive.WRITTEN_AS:
-            connection.execute(setting)
+        cold_archive.write_alike(connection)
         rows = sql.SQL("{} order by place_in_file").format(sql.SQL(STAGED))
-        pieces = list(cold_archive._copied(connection, columns, rows))
+        pieces = list(cold_archive.copied_out(connection, columns, rows))
     return pa.concat_tables(pieces) if pieces else schema.empty_table()
 
 

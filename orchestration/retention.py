@@ -350,8 +350,7 @@ def enforce(
                 for step in _steps(connection, policy, as_of):
                     _do(connection, step, outcome)
         except cold_archive.RefusedError as error:
-            kind = "unsealed_mart" if "run dbt" in str(error) else "other"
-            outcome.refusals.append(Refusal(kind, str(error)))
+            outcome.refusals.append(Refusal(_known_kind(error.kind), str(error)))
         except AgentbooksError as error:
             outcome.failure = str(error)
         except psycopg.Error as error:
@@ -568,6 +567,10 @@ def _leaving(
         yield replace(step, refusals=refusals, is_refused=is_refused)
 
 
+def _known_kind(kind: str | None) -> str:
+    return kind if kind in KINDS else "other"
+
+
 def _refusals(
     connection: psycopg.Connection,
     step: Step,
@@ -577,7 +580,7 @@ def _refusals(
     where = {"table": step.policy.table_name, "month": step.month}
     found = connection.execute(REFUSALS, {**where, "on_the_way": list(ON_THE_WAY)}).fetchall()
     for kind, reason in found:
-        yield Refusal(kind if kind in KINDS else "other", reason)
+        yield Refusal(_known_kind(kind), reason)
     for tenant, until in _longer(connection, step, overrides, "leaves_before", 2):
         rows_sql = _row(connection, "select ops.month_rows(%(table)s, %(month)s)", where)[0]
         (rows,) = _row(
