@@ -13,7 +13,8 @@ grant usage on schema sealed to agentbooks_retention;
 create table ops.collections (
     is_only_row boolean not null primary key default true check (is_only_row),
     seen pg_snapshot not null,
-    server text not null
+    server text not null,
+    next_transaction bigint
 );
 
 comment on table ops.collections is 'One row: how far ops.collect_changes has looked.';
@@ -21,6 +22,9 @@ comment on column ops.collections.is_only_row is 'Always true: it keeps the tabl
 comment on column ops.collections.seen is 'Raw rows of transactions that this snapshot saw are collected.';
 comment on column ops.collections.server is
 'ops.server_identity at that time: on another server the numbers of transactions mean nothing.';
+comment on column ops.collections.next_transaction is
+'The transaction that follows the run which wrote this row, if no other was at work: until it begins, '
+'nothing can have changed.';
 
 create table ops.content_hashes (
     table_name text not null primary key,
@@ -271,6 +275,44 @@ $function$;
 comment on function ops.note_content(regclass) is
 'Compares a small table with its content at the last call; marks it as changed, and returns true, '
 'where it differs.';
+
+create function ops.start_run(seeds regclass[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    last_collection ops.collections;
+    seen_now pg_snapshot;
+    noted regclass;
+begin
+    perform ops.advance_as_of((now() at time zone 'UTC')::date);
+    perform pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0));
+    perform pg_advisory_xact_lock(hashtextextended('ops.collect_changes', 0));
+    select * into last_collection from ops.collections;
+    seen_now := pg_current_snapshot();
+    -- To look through every partition takes longer than all that is to be done when nothing is.
+    if last_collection.server = ops.server_identity()
+        and pg_snapshot_xmin(seen_now) = pg_snapshot_xmax(seen_now)
+        and pg_snapshot_xmax(seen_now)::text::bigint = last_collection.next_transaction then
+        return false;
+    end if;
+
+    perform ops.collect_changes();
+    foreach noted in array array['ops.as_of', 'ops.budgets', 'ops.pseudonym_salt']::regclass[] || seeds loop
+        perform ops.note_content(noted);
+    end loop;
+    update ops.collections as c
+    set next_transaction = case
+        when pg_snapshot_xmin(seen_now) = pg_current_xact_id() and pg_snapshot_xmax(seen_now) = pg_current_xact_id()
+            then pg_current_xact_id()::text::bigint + 1
+    end;
+    return true;
+end
+$function$;
+
+comment on function ops.start_run(regclass[]) is
+'What comes before the first model: the day, changes of raw rows, and what small tables hold by now. Returns '
+'false where nobody has written anything, in no database of the server, since the last run looked.';
 
 create function ops.note_view(view text, sql_hash text) returns void
 language sql
@@ -856,6 +898,7 @@ comment on function ops.refresh(regclass, text, text, text, text, text[], text, 
 'table for models that read it. The table''s first column is its key.';
 
 revoke all on function ops.collect_changes() from public;
+revoke all on function ops.start_run(regclass[]) from public;
 revoke all on function ops.note_content(regclass) from public;
 revoke all on function ops.note_view(text, text) from public;
 revoke all on function ops.unseen_changes(text, text[]) from public;
@@ -866,6 +909,7 @@ revoke all on function ops.thaw_period(regclass, date) from public;
 revoke all on function ops.restore_frozen_periods(regclass) from public;
 revoke all on function ops.refresh(regclass, text, text, text, text, text[], text, boolean) from public;
 grant execute on function ops.collect_changes() to agentbooks_refresher;
+grant execute on function ops.start_run(regclass[]) to agentbooks_refresher;
 grant execute on function ops.note_content(regclass) to agentbooks_refresher;
 grant execute on function ops.note_view(text, text) to agentbooks_refresher;
 grant execute on function ops.unseen_changes(text, text[]) to agentbooks_refresher;

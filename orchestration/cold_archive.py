@@ -14,13 +14,14 @@ import io
 import json
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import fsspec
 import psycopg
@@ -35,6 +36,8 @@ from orchestration.errors import AgentbooksError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date
+
+Item = TypeVar("Item")
 
 URL_VARIABLE = "AGENTBOOKS_ARCHIVE_URL"
 DEFAULT_URL = ".agentbooks/archive"
@@ -398,7 +401,7 @@ def restore_month(connection: psycopg.Connection, archive: Archive, table: str, 
         staged = _one(connection, "select ops.stage_month(%s, %s)", (table, month))
         columns = Columns.of(connection, table)
         batches = read_month(connection, archive, table, month, columns.written)
-        _copy_in(connection, sql.SQL(staged), columns.written, batches)
+        _copy_in(connection, sql.SQL(staged), columns.written, _ahead(map(as_csv, batches)))
         return int(_one(connection, "select ops.restore_month(%s, %s)", (table, month)))
 
 
@@ -535,7 +538,7 @@ def read_staged(
         header = "header"
         for (month,) in months:
             for batch in read_month(connection, archive, table, month, columns.names):
-                _copy_in(connection, held, columns.names, [batch])
+                _copy_in(connection, held, columns.names, [as_csv(batch)])
                 query = sql.SQL(
                     "copy (select * from {} where {}) to stdout (format csv, {})"
                 ).format(staged, sql.SQL(where), sql.SQL(header or "header false"))
@@ -554,12 +557,24 @@ def _copy_in(
     connection: psycopg.Connection,
     into: sql.Composable,
     names: tuple[str, ...],
-    batches: Iterable[pa.RecordBatch],
-) -> None:
+    pieces: Iterable[bytes],
+) -> int:
+    """Copy rows as CSV into a table; return how many the database has taken."""
     query = sql.SQL("copy {} ({}) from stdin (format csv)").format(into, column_list(names))
-    with connection.cursor().copy(query) as copy:
-        for batch in batches:
-            copy.write(as_csv(batch))
+    cursor = connection.cursor()
+    with cursor.copy(query) as copy:
+        for piece in pieces:
+            copy.write(piece)
+    return cursor.rowcount
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Make the next item while the database is at work on the last."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = worker.submit(next, items, None)
+            yield item
 
 
 def _batches(
@@ -619,12 +634,11 @@ def read_back(
     )
     read_back = sql.Identifier("pg_temp", "read_back")
     with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS):
-            piece = _with_columns(batch, columns.written)
-            _copy_in(connection, read_back, columns.written, [piece])
+        batches = (_with_columns(batch, columns.written) for batch in file.iter_batches(ROWS))
+        for piece in _ahead(map(as_csv, batches)):
+            rows += _copy_in(connection, read_back, columns.written, [piece])
             of_piece = _one(connection, CHECKSUMS, (table, "select * from pg_temp.read_back"))
             checksums = {name: total + of_piece[name] for name, total in checksums.items()}
-            rows += len(batch)
             connection.execute("truncate pg_temp.read_back")
     return rows, checksums
 

@@ -58,18 +58,10 @@ class Refresher:
 
     def collect(self, connection: psycopg.Connection) -> None:
         """Do what a run does before its first model."""
-        with connection.transaction():
-            connection.execute("select ops.collect_changes()")
-            connection.execute("select ops.advance_as_of((now() at time zone 'UTC')::date)")
-            connection.execute("select ops.note_content('ops.as_of')")
-            connection.execute("select ops.note_content('ops.pseudonym_salt')")
-            connection.execute("select ops.note_content('ops.budgets')")
-            seeds = connection.execute(
-                "select oid::regclass from pg_class"
-                " where relnamespace = 'seeds'::regnamespace and relkind = 'r'"
-            ).fetchall()
-            for (seed,) in seeds:
-                connection.execute("select ops.note_content(%s)", (seed,))
+        connection.execute(
+            "select ops.start_run(array_agg(oid::regclass)) from pg_class"
+            " where relnamespace = 'seeds'::regnamespace and relkind = 'r'"
+        )
 
     def refresh(
         self,

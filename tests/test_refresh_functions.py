@@ -106,6 +106,29 @@ def test_nothing_new_refreshes_nothing(daily: Daily) -> None:
     assert daily.refresh() == ("nothing", 0, 0)
 
 
+def test_a_run_looks_through_the_tables_only_where_somebody_has_written(
+    daily: Daily, connect: Connect
+) -> None:
+    """An idle database whose every partition is opened each minute; or a write that a short cut overlooks."""
+    start = "select ops.start_run('{}')"
+    assert value(daily.connection, start) is True
+    assert value(daily.connection, start) is False, "nobody but the run itself has written"
+    other = connect(daily.connection.info.dsn)
+    with other.transaction():
+        daily.span("2026-03-30 05:00+00", other)
+        assert value(daily.connection, start) is False, "a writer has not committed"
+    assert value(daily.connection, start) is True, "it has"
+    assert daily.refresh()[0] == "1 period"
+    assert value(daily.connection, start) is True, "the refresh has written"
+    with suppress(ZeroDivisionError), other.transaction():
+        daily.span("2026-03-30 06:00+00", other)
+        raise ZeroDivisionError
+    assert value(daily.connection, start) is True, "whoever has written, and taken it back"
+    daily.connection.execute("select ops.collect_changes()")
+    assert value(daily.connection, start) is True, "raw rows were looked at, seeds were not"
+    assert value(daily.connection, start) is False
+
+
 def test_only_the_days_that_changed_are_replaced(server: TestServer, connect: Connect) -> None:
     """A late row that is lost, or that costs a rebuild, on any server."""
     daily = build(server, connect)

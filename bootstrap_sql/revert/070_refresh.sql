@@ -11,6 +11,7 @@ drop function ops.relation_name(regclass);
 drop function ops.unseen_changes(text, text[]);
 drop function ops.note_view(text, text);
 drop function ops.note_content(regclass);
+drop function ops.start_run(regclass[]);
 drop function ops.collect_changes();
 drop function ops.unseen_transactions(pg_snapshot, text);
 drop function ops.server_identity();

@@ -4,6 +4,7 @@ select
     'ops.server_identity()'::regprocedure,
     'ops.unseen_transactions(pg_snapshot, text)'::regprocedure,
     'ops.collect_changes()'::regprocedure,
+    'ops.start_run(regclass[])'::regprocedure,
     'ops.note_content(regclass)'::regprocedure,
     'ops.note_view(text, text)'::regprocedure,
     'ops.unseen_changes(text, text[])'::regprocedure,
