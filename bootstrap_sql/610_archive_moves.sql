@@ -329,27 +329,32 @@ comment on function ops.due_rows(regclass, jsonb) is
 'together_by as well, and '
 'nothing leans on them.';
 
-create function ops.archive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
+create function ops.move_rows(hot regclass, due jsonb, batch int, is_back boolean) returns bigint
 language plpgsql
-security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 as $function$
 declare
     archive constant regclass := ops.archive_of(hot);
-    column_names constant text := ops.columns_of(hot);
-    unseen constant text := ops.unseen_rows();
+    called constant text := case when is_back then 'unarchive_rows' else 'archive_rows' end;
+    unseen constant text := case when not is_back then ops.unseen_rows() end;
+    source regclass := hot;
+    destination regclass := archive;
     keys text;
     moved bigint;
 begin
     if archive is null or exists (select from pg_partitioned_table as p where p.partrelid = hot) then
-        raise exception 'archive_rows: % has no archive that rows move to; tables in one piece of ops.archives do',
-            hot
+        raise exception '%: % has no archive that rows move to and from; tables in one piece of ops.archives do',
+            called, hot
             using errcode = 'wrong_object_type';
     end if;
     if batch is null or batch not between 1 and 100000 then
-        raise exception 'archive_rows: batch is %, it must be from 1 to 100000', coalesce(batch::text, 'null')
+        raise exception '%: batch is %, it must be from 1 to 100000', called, coalesce(batch::text, 'null')
             using errcode = 'invalid_parameter_value';
+    end if;
+    if is_back then
+        source := archive;
+        destination := hot;
     end if;
 
     perform ops.take_lifecycle_lock();
@@ -364,7 +369,7 @@ begin
         'marked as (insert into ops.changes (table_name, keys) '
         'select %6$L, to_jsonb(k) from (select distinct %7$s from moved where %8$s) as k) '
         'select count(*) from moved',
-        hot, ops.due_rows(hot, due), batch, archive, column_names,
+        source, ops.due_rows(source, due), batch, destination, ops.columns_of(hot),
         ops.relation_name(hot), coalesce(keys, 'null as day'),
         case when keys is null or unseen is null then 'false' else unseen end
     ) into moved;
@@ -372,50 +377,37 @@ begin
     return moved;
 exception
     when unique_violation then
-        raise exception 'archive_rows: a row of % is archived already: %; delete one of the two', hot, sqlerrm
+        raise exception '%: a row of % is in the archive and in the table: %; delete one of the two',
+            called, hot, sqlerrm
             using errcode = 'unique_violation';
 end
 $function$;
+
+comment on function ops.move_rows(regclass, jsonb, int, boolean) is
+'Moves rows between a table in one piece and its archive; see ops.archive_rows and ops.unarchive_rows.';
+
+create function ops.archive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$ select ops.move_rows(hot, due, batch, false) $function$;
 
 comment on function ops.archive_rows(regclass, jsonb, int) is
 'Moves up to batch due rows of a table in one piece into its archive; returns how many. Call it until '
 'it returns 0, each time in a transaction of its own. See ops.is_due.';
 
 create function ops.unarchive_rows(hot regclass, due jsonb, batch int default 5000) returns bigint
-language plpgsql
+language sql
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
-as $function$
-declare
-    archive constant regclass := ops.archive_of(hot);
-    column_names constant text := ops.columns_of(hot);
-    moved bigint;
-begin
-    if archive is null or exists (select from pg_partitioned_table as p where p.partrelid = hot) then
-        raise exception 'unarchive_rows: % has no archive that rows move from; tables in one piece of ops.archives do',
-            hot
-            using errcode = 'wrong_object_type';
-    end if;
-
-    perform ops.take_lifecycle_lock();
-    perform ops.set_lifecycle(true);
-    execute format(
-        'with due as materialized ('
-        'select h.ctid as place from %1$s as h where %2$s limit %3$s for update skip locked), '
-        'moved as (delete from %1$s as h where h.ctid = any(array(select place from due)) returning h.*), '
-        'kept as (insert into %4$s (%5$s) overriding system value select %5$s from moved) '
-        'select count(*) from moved',
-        archive, ops.due_rows(archive, due), batch, hot, column_names
-    ) into moved;
-    perform ops.set_lifecycle(false);
-    return moved;
-end
-$function$;
+as $function$ select ops.move_rows(hot, due, batch, true) $function$;
 
 comment on function ops.unarchive_rows(regclass, jsonb, int) is
 'Moves up to batch archived rows back into their table; returns how many. See ops.archive_rows.';
 
+revoke all on function ops.move_rows(regclass, jsonb, int, boolean) from public;
 revoke all on function ops.archive_rows(regclass, jsonb, int) from public;
 revoke all on function ops.unarchive_rows(regclass, jsonb, int) from public;
 grant execute on function ops.archive_rows(regclass, jsonb, int) to agentbooks_retention;

@@ -1,5 +1,6 @@
 drop function ops.unarchive_rows(regclass, jsonb, int);
 drop function ops.archive_rows(regclass, jsonb, int);
+drop function ops.move_rows(regclass, jsonb, int, boolean);
 drop function ops.due_rows(regclass, jsonb);
 drop function ops.is_due(regclass, jsonb);
 drop function ops.unarchive_month(regclass, date);

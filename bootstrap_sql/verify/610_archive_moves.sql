@@ -2,6 +2,7 @@
 
 select
     'ops.move_month(regclass, date, boolean)'::regprocedure,
+    'ops.move_rows(regclass, jsonb, int, boolean)'::regprocedure,
     'ops.columns_of(regclass)'::regprocedure,
     'ops.due_rows(regclass, jsonb)'::regprocedure,
     'ops.is_due(regclass, jsonb)'::regprocedure,
