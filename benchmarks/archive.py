@@ -27,7 +27,7 @@ import psycopg
 
 from benchmarks.load import UNDATED_AS
 from benchmarks.writes import _fresh_database
-from orchestration import cold_archive, database, loader
+from orchestration import cold_archive, database, loader, retention
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,13 +142,13 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
 
 def _move_rows(connection: psycopg.Connection, url: str, alone: float) -> None:
     due = json.dumps({"clock": "started_at", "before": "2026-03-01"})
-    moved = 0
     with _writers(url) as beside:
         started = time.perf_counter()
-        while rows := _one(
-            connection, "select ops.archive_rows('observability.traces', %s)", (due,)
-        ):
-            moved += rows
+        moved = retention.in_batches(
+            connection,
+            "select ops.archive_rows('observability.traces', %s, %s)",
+            (due, retention.BATCH),
+        )
         seconds = time.perf_counter() - started
     print(
         f"{moved:,} traces row by row beside writers: {moved / seconds:,.0f} rows/s (bar 20,000); "

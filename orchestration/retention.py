@@ -7,8 +7,9 @@ ops; here it is decided on which of them, and in what order.
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from graphlib import TopologicalSorter
 from itertools import groupby
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 SEED = "seeds.retention_policies"
-BATCH = 5_000
+BATCH = 2_000
+REST = 0.5
+"""Of the time that a batch took: writers commit to the same log, and the disk is to keep up with both."""
 # What is done on a month's way out: its days are frozen, and its rows copied.
 ON_THE_WAY = ("not_frozen", "no_verified_copy")
 KINDS = (
@@ -711,7 +714,7 @@ def _sum(column: str) -> sql.Composable:
 
 
 def _end(month: date) -> datetime:
-    return datetime.combine(cold_archive.following(month), time(), UTC)
+    return datetime.combine(cold_archive.following(month), datetime.min.time(), UTC)
 
 
 def _waiting(connection: psycopg.Connection, policy: Policy) -> Iterator[Step]:
@@ -758,11 +761,11 @@ def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
         connection.execute("select ops.archive_month(%s, %s)", (table, step.month))
         done = step.rows
     elif step.action == "archive":
-        done = _in_batches(
+        done = in_batches(
             connection, "select ops.archive_rows(%s, %s, %s)", (table, Jsonb(step.due), BATCH)
         )
     elif step.action == "strip":
-        done = _in_batches(
+        done = in_batches(
             connection,
             "select ops.strip_payloads(%s, %s, %s, %s)",
             (table, step.policy.payload_columns, Jsonb(step.due), BATCH),
@@ -787,10 +790,13 @@ def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
     outcome.size += step.size
 
 
-def _in_batches(connection: psycopg.Connection, call: str, parameters: tuple[Any, ...]) -> int:
-    total = 0
-    while moved := _row(connection, call, parameters)[0]:
-        total += moved
+def in_batches(connection: psycopg.Connection, call: str, parameters: tuple[Any, ...]) -> int:
+    """Call what treats a batch of rows until none is left, with rests; return how many were treated."""
+    total, started = 0, time.perf_counter()
+    while treated := _row(connection, call, parameters)[0]:
+        total += treated
+        time.sleep(REST * (time.perf_counter() - started))
+        started = time.perf_counter()
     return total
 
 
