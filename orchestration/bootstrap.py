@@ -8,22 +8,26 @@ nothing behind.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from orchestration import catalog
+from orchestration import catalog, schemas
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestration.schemas import Schemas
+
 FOLDER = Path(__file__).resolve().parent.parent / "bootstrap_sql"
 OLDEST_SERVER = 15
+TEXTS = ("deploy", "revert", "verify")
 NEEDS_VECTOR = "-- requires: vector"
 LOCK_KEY = 0x61676E74626F6F6B  # "agntbook": one bootstrap at a time in a database
 
@@ -36,16 +40,17 @@ class Change:
     deploy: str
     revert: str
     verify: str
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the file that is applied, in hex."""
-        return hashlib.sha256(self.deploy.encode()).hexdigest()
+    checksum: str  # SHA-256 of the file that is applied, in hex
 
     @property
     def needs_vector(self) -> bool:
         """Whether the change needs pgvector, which PostgreSQL 15 may do without."""
         return self.deploy.startswith(NEEDS_VECTOR)
+
+    def rendered(self, named: Schemas) -> Change:
+        """The change with the schemas' names."""
+        texts = {name: schemas.render(getattr(self, name), named) for name in TEXTS}
+        return replace(self, **texts)
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,14 @@ def read_changes(folder: Path = FOLDER) -> list[Change]:
                 raise AgentbooksError(
                     f"bootstrap: {path.name} has no {companion}/{path.name}; write one."
                 )
+        deploy = path.read_text()
         changes.append(
             Change(
                 version=path.stem,
-                deploy=path.read_text(),
+                deploy=deploy,
                 revert=(folder / "revert" / path.name).read_text(),
                 verify=(folder / "verify" / path.name).read_text(),
+                checksum=hashlib.sha256(deploy.encode()).hexdigest(),
             )
         )
     if not changes:
@@ -112,17 +119,26 @@ def status(connection: psycopg.Connection, folder: Path = FOLDER) -> list[Status
     return result
 
 
-def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str]:
+def bootstrap(
+    connection: psycopg.Connection, folder: Path = FOLDER, named: Schemas | None = None
+) -> list[str]:
     """Apply every pending change, make the coming months' partitions; return the changes' versions.
 
     Changes that need pgvector are left out on a PostgreSQL 15 without it.
 
+    Args:
+        connection: An open connection in autocommit mode.
+        folder: Where the changes are.
+        named: The raw schemas that are not named as their systems; none: as before.
+
     Raises:
         AgentbooksError: The server does not fit, another bootstrap runs, an applied file has been
-            edited, or a change fails (it is rolled back; those before it stay).
+            edited, a raw schema would change its name, or a change fails (it is rolled back; those
+            before it stay).
     """
     _check_server(connection)
     with _only_one(connection):
+        named = _name_schemas(connection, named)
         states = {row.version: row.state for row in status(connection, folder)}
         edited = [version for version, state in states.items() if state == "changed since"]
         if edited:
@@ -133,7 +149,7 @@ def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str
         done = []
         for change in read_changes(folder):
             if states[change.version] == "pending":
-                _apply(connection, change)
+                _apply(connection, change.rendered(named))
                 done.append(change.version)
         _call_if_there(connection, "ops.maintain_partitions(int)", "ops.maintain_partitions()")
         return done
@@ -159,10 +175,11 @@ def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> li
             )
         changes = read_changes(folder)
         _check_known(applied, changes, folder)
+        named = schemas.read(connection)
         done = []
         for change in reversed(changes):
             if change.version in applied and (to == "all" or change.version > to):
-                _revert(connection, change)
+                _revert(connection, change.rendered(named))
                 done.append(change.version)
         return done
 
@@ -174,18 +191,36 @@ def verify(connection: psycopg.Connection, folder: Path = FOLDER) -> list[tuple[
         Version and, where the check failed, what is missing.
     """
     applied = _applied(connection)
+    named = schemas.read(connection)
     result: list[tuple[str, str | None]] = []
     for change in read_changes(folder):
         if change.version not in applied:
             continue
         try:
             with connection.transaction(force_rollback=True):
-                _run(connection, change.verify)
+                _run(connection, change.rendered(named).verify)
         except psycopg.Error as error:
             result.append((change.version, _first_line(error)))
         else:
             result.append((change.version, None))
     return result
+
+
+def _name_schemas(connection: psycopg.Connection, named: Schemas | None) -> Schemas:
+    if not _applied(connection):
+        # 000_foundation keeps them.
+        connection.execute(
+            "select set_config('agentbooks.raw_schemas', %s, false)", (json.dumps(named or {}),)
+        )
+        return named or {}
+    kept = schemas.read(connection)
+    for system, schema in (named or {}).items():
+        if kept.get(system, system) != schema:
+            raise AgentbooksError(
+                f"bootstrap: {system} is in schema {kept.get(system, system)} here, not in {schema}; "
+                "leave --schema out, or revert everything first."
+            )
+    return kept
 
 
 def _apply(connection: psycopg.Connection, change: Change) -> None:

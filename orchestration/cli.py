@@ -128,11 +128,19 @@ def bootstrap(
         str | None,
         typer.Option(metavar="VERSION", help="Undo every change after VERSION; `all` undoes all."),
     ] = None,
+    schema: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SYSTEM=SCHEMA",
+            help="Where a system's raw tables are; said once, at first; several times.",
+        ),
+    ] = None,
 ) -> None:
     """Create the raw schemas, or bring them up to date."""
     from orchestration import bootstrap as changes
-    from orchestration import catalog, database
+    from orchestration import catalog, database, schemas
 
+    named = schemas.parse(schema) if schema else None
     with database.connect(autocommit=True) as connection:
         if status:
             for row in changes.status(connection):
@@ -153,7 +161,7 @@ def bootstrap(
             undone = changes.revert(connection, revert)
             typer.echo(f"{len(undone)} changes reverted.")
         else:
-            for version in (done := changes.bootstrap(connection)):
+            for version in (done := changes.bootstrap(connection, named=named)):
                 typer.echo(f"applied {version}")
             skipped = [row for row in changes.status(connection) if row.state == "skipped"]
             typer.echo(f"{len(done)} changes applied; the raw schemas are up to date.")

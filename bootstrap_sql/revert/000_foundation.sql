@@ -3,6 +3,8 @@
 drop table ops.schema_objects;
 drop view ops.schema_versions;
 drop table ops.schema_changes;
+drop function ops.in_raw_schemas(text);
+drop table ops.raw_schemas;
 drop schema ops;
 
 do $roles$
