@@ -70,6 +70,25 @@ comment on column ops.raw_schemas.system is
 comment on column ops.raw_schemas.schema_name is
 'Schema of its raw tables; another than the system''s name by `agentbooks bootstrap --schema`.';
 
+create table ops.adopted_objects (
+    name text not null primary key,
+    kind text not null check (kind in ('table', 'routine', 'schema')),
+    original jsonb not null,
+    goal jsonb not null,
+    is_done boolean not null default false,
+    place integer not null generated always as identity
+);
+
+comment on table ops.adopted_objects is
+'One row per object that was there before the bootstrap and was taken over: see `agentbooks bootstrap --adopt`.';
+comment on column ops.adopted_objects.name is 'With its schema; functions with their arguments.';
+comment on column ops.adopted_objects.kind is 'Table, routine (a function or a view) or schema.';
+comment on column ops.adopted_objects.original is
+'What the catalog said of it before; what a revert makes of it again.';
+comment on column ops.adopted_objects.goal is 'What the catalog shall say of it.';
+comment on column ops.adopted_objects.is_done is 'Whether it does.';
+comment on column ops.adopted_objects.place is 'Their order.';
+
 create function ops.in_raw_schemas(logical text) returns text
 language plpgsql
 stable

@@ -89,6 +89,7 @@ values
     ('ops.as_of', 'reference'),
     ('agentic.schema_versions', 'local'),
     ('ops.raw_schemas', 'local'),
+    ('ops.adopted_objects', 'local'),
     ('ops.schema_changes', 'local'),
     ('ops.schema_objects', 'local'),
     ('ops.changes', 'local'),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from orchestration import catalog, schemas
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from orchestration.schemas import Schemas
 
@@ -29,6 +30,20 @@ FOLDER = Path(__file__).resolve().parent.parent / "bootstrap_sql"
 OLDEST_SERVER = 15
 TEXTS = ("deploy", "revert", "verify")
 NEEDS_VECTOR = "-- requires: vector"
+# Of a table that was taken over: what was made before, or what only an empty table takes.
+ADOPTED = (
+    r"create table {table}\b",
+    r"create table \S+ partition of {table}\b",
+    r"alter table {table}(_default)?\b",
+    r"create (unique )?index \S+\s+on {table}\b",
+    r"select ops\.create_month_partitions\(\s*'{table}'",
+    r"(update|insert into|lock table|drop table|delete from) {table}\b",
+    r"insert into \S+ [^;]*\bfrom {table}\b",
+    r"drop (trigger|policy) \S+ on {table}\b",
+    r"(create|drop|comment on) schema {schema}\b",
+)
+# Strings, bodies and comments may hold semicolons.
+TOKENS = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|begin atomic.*?\nend(?=;)|(;)", re.S)
 LOCK_KEY = 0x61676E74626F6F6B  # "agntbook": one bootstrap at a time in a database
 
 
@@ -52,6 +67,31 @@ class Change:
         texts = {name: schemas.render(getattr(self, name), named) for name in TEXTS}
         return replace(self, **texts)
 
+    def without(self, adopted: list[str]) -> Change:
+        """The rendered change without what concerns tables that were taken over.
+
+        If something is left out, the adoption looks itself whether everything is there.
+        """
+        if not adopted:
+            return self
+        names = {
+            "table": "|".join(map(re.escape, adopted)),
+            "schema": "|".join(sorted({re.escape(table.split(".")[0]) for table in adopted})),
+        }
+        pattern = re.compile(
+            "|".join(line.format(**{k: f"(?:{v})" for k, v in names.items()}) for line in ADOPTED)
+        )
+        deploy, revert = (
+            "".join(
+                statement
+                for statement in _statements(text)
+                if not pattern.match(re.sub(r"\A(\s*--[^\n]*\n|\s+)*", "", statement))
+            )
+            for text in (self.deploy, self.revert)
+        )
+        verify = self.verify if deploy == self.deploy else ""
+        return replace(self, deploy=deploy, revert=revert, verify=verify)
+
 
 @dataclass(frozen=True)
 class Status:
@@ -60,6 +100,15 @@ class Status:
     version: str
     state: str  # applied, pending, skipped (no pgvector), changed since
     applied_at: str | None
+
+
+def _statements(script: str) -> Iterator[str]:
+    start = 0
+    for token in TOKENS.finditer(script):
+        if token[2]:
+            yield script[start : token.end()]
+            start = token.end()
+    yield script[start:]
 
 
 def read_changes(folder: Path = FOLDER) -> list[Change]:
@@ -120,7 +169,11 @@ def status(connection: psycopg.Connection, folder: Path = FOLDER) -> list[Status
 
 
 def bootstrap(
-    connection: psycopg.Connection, folder: Path = FOLDER, named: Schemas | None = None
+    connection: psycopg.Connection,
+    folder: Path = FOLDER,
+    named: Schemas | None = None,
+    *,
+    adopting_up_to: str | None = None,
 ) -> list[str]:
     """Apply every pending change, make the coming months' partitions; return the changes' versions.
 
@@ -130,15 +183,20 @@ def bootstrap(
         connection: An open connection in autocommit mode.
         folder: Where the changes are.
         named: The raw schemas that are not named as their systems; none: as before.
+        adopting_up_to: While tables are taken over: the number before which files are applied.
 
     Raises:
         AgentbooksError: The server does not fit, another bootstrap runs, an applied file has been
-            edited, a raw schema would change its name, or a change fails (it is rolled back; those
-            before it stay).
+            edited, a raw schema would change its name or holds tables already, or a change fails
+            (it is rolled back; those before it stay).
     """
     _check_server(connection)
     with _only_one(connection):
         named = _name_schemas(connection, named)
+        adopted, is_done = _adopted(connection)
+        if adopting_up_to is None:
+            _check_room(connection, named, is_done)
+        left_out = [] if is_done else adopted
         states = {row.version: row.state for row in status(connection, folder)}
         edited = [version for version, state in states.items() if state == "changed since"]
         if edited:
@@ -148,20 +206,45 @@ def bootstrap(
             )
         done = []
         for change in read_changes(folder):
+            if adopting_up_to is not None and change.version >= adopting_up_to:
+                return done
             if states[change.version] == "pending":
-                _apply(connection, change.rendered(named))
+                _apply(connection, change.rendered(named).without(left_out))
                 done.append(change.version)
         _call_if_there(connection, "ops.maintain_partitions(int)", "ops.maintain_partitions()")
         return done
 
 
-def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> list[str]:
+def apply_all(connection: psycopg.Connection, named: Schemas) -> None:
+    """Apply every change to a database that has none, within a transaction of the caller."""
+    _check_server(connection)
+    connection.execute("select set_config('agentbooks.raw_schemas', %s, true)", (json.dumps(named),))
+    for change in read_changes():
+        if not change.needs_vector or _vector_available(connection):
+            _run(connection, change.rendered(named).deploy)
+            connection.execute("reset role")
+            _call_if_there(connection, "ops.sync_archives()")
+
+
+def begin(connection: psycopg.Connection, named: Schemas, keep: Callable[[], None]) -> None:
+    """Apply the first change together with what its caller has to keep in its tables."""
+    with _only_one(connection), connection.transaction():
+        if not _applied(connection):
+            _name_schemas(connection, named)
+            _apply(connection, read_changes()[0])
+            keep()
+
+
+def revert(
+    connection: psycopg.Connection, to: str, folder: Path = FOLDER, *, is_adopting: bool = False
+) -> list[str]:
     """Revert, newest first, every change that was made after `to`; return their versions.
 
     Args:
         connection: An open connection in autocommit mode.
         to: The version to go back to, which stays applied; `all` reverts everything.
         folder: Where the changes are.
+        is_adopting: Whether tables that were taken over are given back: by `adopt.revert`.
 
     Raises:
         AgentbooksError: `to` is not an applied change, the database holds a change that the folder
@@ -176,10 +259,15 @@ def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> li
         changes = read_changes(folder)
         _check_known(applied, changes, folder)
         named = schemas.read(connection)
+        adopted, _ = _adopted(connection)
+        if adopted and not is_adopting:
+            raise AgentbooksError(
+                f"bootstrap: {adopted[0]} was taken over; give it back by `agentbooks bootstrap --revert`."
+            )
         done = []
         for change in reversed(changes):
             if change.version in applied and (to == "all" or change.version > to):
-                _revert(connection, change.rendered(named))
+                _revert(connection, change.rendered(named).without(adopted))
                 done.append(change.version)
         return done
 
@@ -192,13 +280,14 @@ def verify(connection: psycopg.Connection, folder: Path = FOLDER) -> list[tuple[
     """
     applied = _applied(connection)
     named = schemas.read(connection)
+    adopted, _ = _adopted(connection)
     result: list[tuple[str, str | None]] = []
     for change in read_changes(folder):
         if change.version not in applied:
             continue
         try:
             with connection.transaction(force_rollback=True):
-                _run(connection, change.rendered(named).verify)
+                _run(connection, change.rendered(named).without(adopted).verify)
         except psycopg.Error as error:
             result.append((change.version, _first_line(error)))
         else:
@@ -221,6 +310,32 @@ def _name_schemas(connection: psycopg.Connection, named: Schemas | None) -> Sche
                 "leave --schema out, or revert everything first."
             )
     return kept
+
+
+def _adopted(connection: psycopg.Connection) -> tuple[list[str], bool]:
+    if connection.execute("select to_regclass('ops.adopted_objects')").fetchone() == (None,):
+        return [], True
+    rows = connection.execute("select name, kind, is_done from ops.adopted_objects order by place")
+    known = rows.fetchall()
+    return [name for name, kind, _ in known if kind == "table"], all(done for *_, done in known)
+
+
+def _check_room(connection: psycopg.Connection, named: Schemas, is_done: bool) -> None:
+    if not is_done:
+        raise AgentbooksError(
+            "bootstrap: tables are being taken over here; end it by `agentbooks bootstrap --adopt --yes`."
+        )
+    if _applied(connection):
+        return
+    places = [named.get(system, system) for system in schemas.SYSTEMS]
+    found = connection.execute(
+        "select n.nspname from pg_namespace as n where n.nspname = any(%s) order by 1", (places,)
+    ).fetchone()
+    if found:
+        raise AgentbooksError(
+            f"bootstrap: schema {found[0]} is there already; take its tables over with --adopt, or "
+            "name another with --schema."
+        )
 
 
 def _apply(connection: psycopg.Connection, change: Change) -> None:
@@ -271,7 +386,8 @@ def _call_if_there(connection: psycopg.Connection, function: str, call: str | No
 
 def _run(connection: psycopg.Connection, script: str) -> None:
     """Run a whole file at once: without parameters psycopg sends several statements as they are."""
-    connection.execute(script.encode())
+    if script:
+        connection.execute(script.encode())
 
 
 def _applied(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:

@@ -135,9 +135,15 @@ def bootstrap(
             help="Where a system's raw tables are; said once, at first; several times.",
         ),
     ] = None,
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Take over tables that are there: show what it would do."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --adopt: do it.")] = False,
 ) -> None:
     """Create the raw schemas, or bring them up to date."""
     from orchestration import bootstrap as changes
+    from orchestration import adopt as adoption
     from orchestration import catalog, database, schemas
 
     named = schemas.parse(schema) if schema else None
@@ -158,8 +164,10 @@ def bootstrap(
                     "above name, or revert to the change before and apply it again."
                 )
         elif revert is not None:
-            undone = changes.revert(connection, revert)
+            undone = adoption.revert(connection, revert)
             typer.echo(f"{len(undone)} changes reverted.")
+        elif adopt:
+            adoption.adopt(connection, named or {}, is_confirmed=yes, tell=typer.echo)
         else:
             for version in (done := changes.bootstrap(connection, named=named)):
                 typer.echo(f"applied {version}")

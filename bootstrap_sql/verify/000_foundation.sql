@@ -26,6 +26,10 @@ select system, schema_name
 from ops.raw_schemas
 where false;
 
+select name, kind, original, goal, is_done, place
+from ops.adopted_objects
+where false;
+
 select 'ops.in_raw_schemas(text)'::regprocedure;
 
 select 1 / has_schema_privilege('agentbooks_loader', 'ops', 'usage')::int;
