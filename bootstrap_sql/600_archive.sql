@@ -239,7 +239,7 @@ begin
             execute format(
                 'create policy %I on %s as %s for select to %s using (%s)', part.polname, paired.archive,
                 case when part.polpermissive then 'permissive' else 'restrictive' end,
-                (select string_agg(quote_ident(r.rolname), ', ') from pg_roles as r where r.oid = any(part.polroles)),
+                (select coalesce(string_agg(quote_ident(r.rolname), ', '), 'public') from pg_roles as r where r.oid = any(part.polroles)),
                 policy_sql
             );
         end loop;

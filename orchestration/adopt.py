@@ -206,12 +206,11 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
         connection.execute("set local timezone = 'UTC'")
         targets = _renamed(_shapes(connection, list(model_names.values())), places)
         routines = _renamed(_routines(connection, list(model_names.values())), places)
-        for table, target in targets.items():
-            if table not in there:
-                continue
-            adoption.kinds[table] = "table"
-            adoption.originals[table] = there[table]
-            adoption.goals[table], notes = _goal(there[table], target)
+        for table in targets:
+            if table in there:
+                adoption.kinds[table], adoption.originals[table] = "table", there[table]
+        for table in adoption.tables():
+            adoption.goals[table], notes = _goal(there[table], targets[table])
             _count_violations(connection, table, adoption, notes, places)
             _report(connection, table, adoption, notes)
     if not adoption.kinds:
@@ -281,13 +280,7 @@ def _base(type_name: str) -> str:
 
 def _is_cheap(have: str, want: str) -> bool:
     """Whether a column takes another type without its table being written anew, in a UTC session."""
-    old, new = _base(have), _base(want)
-    if (old, new) == ("timestamp without time zone", "timestamp with time zone"):
-        return "(" not in want
-    if old == "character varying" and new in ("character varying", "text"):
-        sizes = [re.search(r"\((\d+)\)", name) for name in (have, want)]
-        return sizes[1] is None or sizes[0] is not None and int(sizes[0][1]) <= int(sizes[1][1])
-    return old == new == "numeric" and "(" not in want
+    return (_base(have), want) == ("timestamp without time zone", "timestamp with time zone")
 
 
 def _is_kin(have: str, want: str) -> bool:
@@ -311,6 +304,7 @@ class Notes:
     kept_types: list[str] = field(default_factory=list)
     kept_rules: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    left_empty: list[str] = field(default_factory=list)
     stoppers: list[str] = field(default_factory=list)
     target: Shape = field(default_factory=dict)
 
@@ -343,7 +337,8 @@ def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
                     f"it lacks {name}, of which each row needs a value of its own: add it first."
                 )
             elif want["is_required"] and not default:
-                notes.stoppers.append(f"it lacks {name}, which rows need: add and fill it first.")
+                columns[name]["is_required"] = False
+                notes.left_empty.append(name)
     constraints = dict(original["constraints"])
     said = {k["definition"] for k in constraints.values()}
     for name, want in target["constraints"].items():
@@ -424,24 +419,21 @@ def _count_violations(
                     f"{count:,} rows have no {name}, by which they are counted: give them one."
                 )
     for name, rule in fresh.items():
+        if set(rule["columns"] or ()) - original["columns"].keys():
+            continue  # what is added is empty, or the same in all rows
         columns = ", ".join(f'"{column}"' for column in rule["columns"] or ())
         if rule["kind"] == "u":
             query = (
                 f"select count(*) from (select from {table} where num_nulls({columns}) = 0"
                 f" group by {columns} having count(*) > 1) as r"
             )
-            if set(rule["columns"]) - original["columns"].keys():
-                others = [c for c in rule["columns"] if c in original["columns"]]
-                query = query.replace(columns, ", ".join(f'"{column}"' for column in others))
-        elif rule["kind"] == "f" and rule["parent"] in _tables(connection):
-            parent_columns = rule["definition"].partition("REFERENCES ")[2]
-            keys = re.search(r"\(([^)]*)\)", parent_columns)
-            pairs = zip(rule["columns"], (keys[1] if keys else "").split(", "), strict=True)
-            same = " and ".join(f'p.{theirs} = c."{ours}"' for ours, theirs in pairs)
-            query = (
-                f"select count(*) from {table} as c where num_nulls({columns}) = 0"
-                f" and not exists (select from {rule['parent']} as p where {same})"
-            )
+        elif rule["kind"] == "f":
+            query = f"select count(*) from {table} as c where num_nulls({columns}) = 0"
+            if rule["parent"] in adoption.originals:
+                keys = re.search(r"\(([^)]*)\)", rule["definition"].partition("REFERENCES ")[2])
+                pairs = zip(rule["columns"], (keys[1] if keys else "").split(", "), strict=True)
+                same = " and ".join(f'p.{theirs} = c."{ours}"' for ours, theirs in pairs)
+                query += f" and not exists (select from {rule['parent']} as p where {same})"
         else:
             continue
         (count,) = connection.execute(query.encode()).fetchone() or (0,)
@@ -450,16 +442,6 @@ def _count_violations(
                 f"{count:,} {'keys stand in several rows' if rule['kind'] == 'u' else 'rows name no row'}"
                 f" of {name} ({rule['definition']}): mend them."
             )
-
-
-def _tables(connection: psycopg.Connection[Any]) -> set[str]:
-    return {
-        name
-        for (name,) in connection.execute(
-            "select relnamespace::regnamespace::text || '.' || relname from pg_class"
-            " where relkind in ('r', 'p')"
-        )
-    }
 
 
 def _report(
@@ -498,6 +480,7 @@ def _report(
             "changes types", [f"{n} to {goal['columns'][n]['type']}" for n in retyped], "ms; read as UTC"
         ),
         *_listed("keeps types", notes.kept_types),
+        *_listed("leaves empty in rows that are there", notes.left_empty),
         *_listed("requires", required, _seconds(size, BYTES_PER_SECOND)),
         *_listed("adds constraints", fresh_rules, _seconds(size, BYTES_PER_SECOND)),
         *_listed("binds new rows alone by", notes.kept_rules),

@@ -35,8 +35,8 @@ ADOPTED = (
     r"create table {table}\b",
     r"create table \S+ partition of {table}\b",
     r"alter table {table}(_default)?\b",
-    r"create (unique )?index \S+\s+on {table}\b",
-    r"select ops\.create_month_partitions\(\s*'{table}'",
+    r"create (unique )?index \S+ on {table}\b",
+    r"select ops\.create_month_partitions\( ?'{table}'",
     r"(update|insert into|lock table|drop table|delete from) {table}\b",
     r"insert into \S+ [^;]*\bfrom {table}\b",
     r"drop (trigger|policy) \S+ on {table}\b",
@@ -85,7 +85,7 @@ class Change:
             "".join(
                 statement
                 for statement in _statements(text)
-                if not pattern.match(re.sub(r"\A(\s*--[^\n]*\n|\s+)*", "", statement))
+                if not pattern.match(" ".join(re.sub(r"--[^\n]*", "", statement).split()))
             )
             for text in (self.deploy, self.revert)
         )
