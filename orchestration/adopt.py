@@ -34,6 +34,8 @@ LOCK_WAIT = "300ms"
 ATTEMPTS = 200
 BYTES_PER_SECOND = 100_000_000  # read by a validation, for the report's estimates
 INDEXED_PER_SECOND = 25_000_000
+REWRITTEN_PER_SECOND = 40_000_000
+REWRITTEN_BYTES = 20_000_000  # written anew while locked, up to half a second
 RAW_FILES = ("100", "600")  # the numbers from and before which files make raw tables
 
 SHAPES = """
@@ -127,7 +129,7 @@ ROUTINES = """
 select p.oid::regprocedure::text, jsonb_build_object(
     'definition', pg_get_functiondef(p.oid), 'owner', p.proowner::regrole::text,
     'triggers', (
-        select jsonb_agg(g.tgname || ' on ' || g.tgrelid::regclass::text)
+        select jsonb_agg(g.tgname || ' on ' || g.tgrelid::regclass::text order by g.tgname)
         from pg_trigger as g where g.tgfoid = p.oid and not g.tgisinternal
     )
 )
@@ -152,6 +154,11 @@ left join pg_class as v on v.oid = w.ev_class
 left join pg_policy as p on d.classid = 'pg_policy'::regclass and p.oid = d.objid
 where d.refclassid = 'pg_class'::regclass and d.refobjid = %s::regclass
     and coalesce(w.oid, p.oid) is not null
+"""
+
+OWN_TRIGGERS = """
+select g.tgname from pg_trigger as g join pg_proc as p on p.oid = g.tgfoid
+where g.tgrelid = %s::regclass and not g.tgisinternal and p.proowner = %s::regrole
 """
 
 FAMILIES = (
@@ -198,14 +205,14 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
         AgentbooksError: There is nothing to take over, or the model cannot be made.
     """
     places = {system: named.get(system, system) for system in schemas.SYSTEMS}
-    there = _shapes(connection, list(places.values()))
+    there = shapes(connection, list(places.values()))
     model_names = {system: f"{MODEL}{system}" for system in schemas.SYSTEMS}
     adoption = Adoption()
     with connection.transaction(force_rollback=True):
         bootstrap.apply_all(connection, model_names)
         connection.execute("set local timezone = 'UTC'")
-        targets = _renamed(_shapes(connection, list(model_names.values())), places)
-        routines = _renamed(_routines(connection, list(model_names.values())), places)
+        targets = _renamed(shapes(connection, list(model_names.values())), places)
+        routines = _renamed(routines(connection, list(model_names.values())), places)
         for table in targets:
             if table in there:
                 adoption.kinds[table], adoption.originals[table] = "table", there[table]
@@ -225,7 +232,7 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
     ]
     if missing:
         adoption.lines.append(f"Tables that are missing and will be made: {', '.join(missing)}")
-    for name, found in _routines(connection, list(places.values())).items():
+    for name, found in routines(connection, list(places.values())).items():
         if name in routines:
             adoption.kinds[name] = "routine"
             adoption.originals[name], adoption.goals[name] = found, routines[name]
@@ -234,24 +241,24 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
             )
     for schema in sorted({table.split(".")[0] for table in adoption.tables()}):
         adoption.kinds[schema] = "schema"
-        adoption.originals[schema] = {"rights": _schema_rights(connection, schema)}
+        adoption.originals[schema] = {"rights": schema_rights(connection, schema)}
         adoption.goals[schema] = {}
     return adoption
 
 
-def _shapes(connection: psycopg.Connection[Any], names: list[str]) -> dict[str, Shape]:
+def shapes(connection: psycopg.Connection[Any], names: list[str]) -> dict[str, Shape]:
     with connection.transaction(force_rollback=True):
         connection.execute(catalog.SETTINGS)
         return dict(connection.execute(SHAPES, (names,)).fetchall())
 
 
-def _routines(connection: psycopg.Connection[Any], names: list[str]) -> dict[str, Shape]:
+def routines(connection: psycopg.Connection[Any], names: list[str]) -> dict[str, Shape]:
     with connection.transaction(force_rollback=True):
         connection.execute(catalog.SETTINGS)
         return dict(connection.execute(ROUTINES, {"schemas": names}).fetchall())
 
 
-def _schema_rights(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
+def schema_rights(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
     rows = connection.execute(
         "select case g.grantee when 0 then 'public' else g.grantee::regrole::text end,"
         " string_agg(g.privilege_type, ', ' order by g.privilege_type) from pg_namespace as n"
@@ -305,6 +312,7 @@ class Notes:
     kept_rules: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     left_empty: list[str] = field(default_factory=list)
+    computed: list[str] = field(default_factory=list)
     stoppers: list[str] = field(default_factory=list)
     target: Shape = field(default_factory=dict)
 
@@ -333,9 +341,7 @@ def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
             columns[name] = want | {"comment": None}
             default = want["default"] or ""
             if want["generated"] or want["identity"] or "gen_random_uuid" in default:
-                notes.stoppers.append(
-                    f"it lacks {name}, of which each row needs a value of its own: add it first."
-                )
+                notes.computed.append(name)
             elif want["is_required"] and not default:
                 columns[name]["is_required"] = False
                 notes.left_empty.append(name)
@@ -354,6 +360,9 @@ def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
             if same_key or other == name:
                 del constraints[other]
                 notes.replaced.append(f"constraint {other}")
+            if other == name and has["kind"] == "c":
+                # Kept, as its words would come back otherwise: PostgreSQL reads them anew.
+                constraints[f"{name[:54]}_original"] = has | {"was": name}
         constraints[name] = want
     indexes = dict(original["indexes"])
     words = {_words(i["definition"]) for i in indexes.values()} | {
@@ -480,6 +489,7 @@ def _report(
             "changes types", [f"{n} to {goal['columns'][n]['type']}" for n in retyped], "ms; read as UTC"
         ),
         *_listed("keeps types", notes.kept_types),
+        *_listed("computes columns", notes.computed, f"{max(size / REWRITTEN_PER_SECOND, 0.1):,.1f} s"),
         *_listed("leaves empty in rows that are there", notes.left_empty),
         *_listed("requires", required, _seconds(size, BYTES_PER_SECOND)),
         *_listed("adds constraints", fresh_rules, _seconds(size, BYTES_PER_SECOND)),
@@ -499,6 +509,11 @@ def _report(
         said.append(f"  has row level security switched on; {who} see every row as before")
     if notes.target["month"]:
         said.append("  stays in one piece: no partitions unless asked for")
+    if notes.computed and size > REWRITTEN_BYTES:
+        notes.stoppers.append(
+            f"it lacks {', '.join(notes.computed)}, with a value of its own in each row, and is too large "
+            "to be written anew: add that first."
+        )
     readers = [
         f"{column} is read by {reader}, so that its type cannot change: drop that first."
         for column, reader in connection.execute(READERS, (table,)).fetchall()
@@ -591,7 +606,7 @@ def _keep(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
 
 
 def _shape(connection: psycopg.Connection[Any], table: str) -> Shape:
-    return _shapes(connection, [table.split(".")[0]])[table]
+    return shapes(connection, [table.split(".")[0]])[table]
 
 
 def _again(work: Callable[[], Any]) -> None:
@@ -697,6 +712,10 @@ def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[s
         has = now["columns"].get(name)
         if has is None:
             default = f" default {column['default']}" if column["default"] else ""
+            if column["generated"]:
+                default = f" generated always as ({column['generated']}) stored"
+            elif column["identity"]:
+                default = " generated by default as identity"
             required = " not null" if column["is_required"] else ""
             actions.append(f'add column "{name}" {column["type"]}{default}{required}')
             continue
@@ -800,6 +819,18 @@ def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, kn
     for name, column in goal["columns"].items():
         if column["is_required"] and name in now["columns"]:
             _require(connection, table, name, now)
+    renames = [
+        f'alter table {table} rename constraint "{old}" to "{new}"'
+        for old, new in [
+            *((rule["was"], name) for name, rule in goal["constraints"].items() if "was" in rule),
+            *((name, rule["was"]) for name, rule in known["constraints"].items() if "was" in rule),
+        ]
+        if old in now["constraints"]
+        and new not in now["constraints"]
+        and now["constraints"][old]["definition"] == goal["constraints"][new]["definition"]
+    ]
+    _in_one(connection, renames)
+    now = _shape(connection, table)
     actions = [
         f'drop constraint "{name}"'
         for name, rule in now["constraints"].items()
@@ -876,16 +907,19 @@ def let_go(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
             f'drop constraint "{name}"'
             for name, rule in sorted(now["constraints"].items(), key=lambda item: item[1]["kind"])
             if name in goal["constraints"] and rule["kind"] in "cfx"
+            and "was" not in goal["constraints"][name]
             and original["constraints"].get(name, {}).get("definition") != rule["definition"]
         ]
         statements = [f"alter table {table} {', '.join(actions)}"] if actions else []
-        for kind, one in (("triggers", "trigger"), ("policies", "policy")):
-            statements += [
-                f'drop {one} "{name}" on {table}'
-                for name, definition in now[kind].items()
-                if original[kind].get(name) != definition
-                and (name in goal[kind] or "_departed_by_" in name)
-            ]
+        statements += [
+            f'drop trigger "{name}" on {table}'
+            for (name,) in connection.execute(OWN_TRIGGERS, (table, OWNER)).fetchall()
+        ]
+        statements += [
+            f'drop policy "{name}" on {table}'
+            for name, definition in now["policies"].items()
+            if original["policies"].get(name) != definition and name in goal["policies"]
+        ]
         _in_one(connection, statements)
     for table in adoption.tables():
         _drop_unknown(connection, table, adoption)
@@ -927,7 +961,7 @@ def give_back(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
     for schema, kind in adoption.kinds.items():
         if kind == "schema":
             rights = adoption.originals[schema]["rights"]
-            extra = set(_schema_rights(connection, schema)) - set(rights)
+            extra = set(schema_rights(connection, schema)) - set(rights)
             order = sorted(extra, key=lambda role: role != OWNER)
             _in_one(
                 connection, [f"revoke all on schema {schema} from {role} cascade" for role in order]

@@ -1,6 +1,7 @@
-"""The tables of the source systems as their own definitions make them, defects included, and rows for them.
+"""The tables of the source systems as their own definitions make them, defects included, as far as they run.
 
-Each text runs in the schema that comes first in the search path; `{rows}` says how many rows.
+Each text runs in the schema that comes first in the search path. What does not run in the documents
+is mended as little as can be; what runs and is wrong stays.
 """
 
 from __future__ import annotations
@@ -733,41 +734,12 @@ create table context_snapshots (
 """,
 }
 
-ROWS = {
-    "raaf": """
-insert into raaf_tracing_traces (
-    trace_id, workflow_name, status, started_at, ended_at, created_at, updated_at
-)
-select
-    'trace_' || lpad(n::text, 32, '0'), 'Workflow ' || n % 7,
-    (array['completed', 'completed', 'failed', 'running'])[1 + n % 4], s.at,
-    case when n % 4 < 3 then s.at + interval '9 seconds' end, s.at, s.at + interval '9 seconds'
-from generate_series(1, {rows} / 4) as n
-cross join lateral (
-    select timestamp '2026-03-01 23:30:00' + n % 40 * interval '1 day' + n * interval '1 second' as at
-) as s;
+EMBEDDINGS = ("embedding", "embeddings", "prompt_embedding", "query_embedding")
 
-insert into raaf_tracing_spans (
-    span_id, trace_id, parent_id, name, kind, status, start_time, end_time, duration_ms,
-    span_attributes, created_at, updated_at, agent_name, prompt_data, chat_messages
-)
-select
-    'span_' || lpad((n * 4 + k)::text, 24, '0'), t.trace_id,
-    case when k > 0 then 'span_' || lpad((n * 4)::text, 24, '0') end,
-    (array['agent', 'llm', 'tool', 'llm'])[1 + k] || ' step', (array['agent', 'llm', 'tool', 'llm'])[1 + k],
-    case when t.status = 'failed' and k = 3 then 'error' else 'ok' end,
-    t.started_at + k * interval '1 second', t.started_at + (k + 1) * interval '1 second', 1000,
-    case
-        when k = 0 then '{{"agent.name": "Support"}}'
-        when n % 2 = 0 then '{{"llm.request.model": "gpt-4o", "llm.usage.input_tokens": 120, "llm.usage.output_tokens": 30}}'
-        else '{{"llm": {{"request": {{"model": "gpt-4o"}}, "usage": {{"input_tokens": 90, "output_tokens": 20}}}}}}'
-    end::jsonb,
-    t.created_at, t.updated_at, case when k = 0 then 'Support' end,
-    case when k = 0 then '{{"text": "Answer"}}' else '{{}}' end::jsonb,
-    case when k = 0 then '[{{"role": "user", "content": "Where is it?"}}]' else '[]' end::jsonb
-from (
-    select row_number() over (order by r.trace_id) as n, r.* from raaf_tracing_traces as r
-) as t
-cross join generate_series(0, 3) as k;
-""",
-}
+
+def tables(system: str, *, has_vector: bool) -> str:
+    """The definitions of a system, with its embeddings where the server has such a type."""
+    text = TABLES[system]
+    for name in EMBEDDINGS:
+        text = text.replace(f"{{{name}}}", f"{name} vector(1536)," if has_vector else "")
+    return text
