@@ -80,7 +80,8 @@ create table ops.adopted_objects (
 );
 
 comment on table ops.adopted_objects is
-'One row per object that was there before the bootstrap and was taken over: see `agentbooks bootstrap --adopt`.';
+'One row per object that was there before the bootstrap and was taken over, by '
+'`agentbooks bootstrap --adopt`.';
 comment on column ops.adopted_objects.name is 'With its schema; functions with their arguments.';
 comment on column ops.adopted_objects.kind is 'Table, routine (a function or a view) or schema.';
 comment on column ops.adopted_objects.original is

@@ -1,3 +1,4 @@
+# ruff: noqa: S608  (names and expressions are those of the catalog)
 """Takes tables over that are there already: shows what differs, brings them to shape, and back again.
 
 The shape to reach is no list of its own: bootstrap_sql is applied to empty schemas in a transaction
@@ -97,7 +98,10 @@ select n.nspname || '.' || c.relname, jsonb_build_object(
         ))
         from pg_index as i join pg_class as x on x.oid = i.indexrelid
         where i.indrelid = c.oid
-            and not exists (select from pg_constraint as k where k.conindid = i.indexrelid and k.contype <> 'f')
+            and not exists (
+                select from pg_constraint as k
+                where k.conindid = i.indexrelid and k.contype <> 'f'
+            )
     ), '{}'),
     'policies', coalesce((
         select jsonb_object_agg(p.polname, format(
@@ -167,6 +171,7 @@ FAMILIES = (
     {"timestamp without time zone", "timestamp with time zone", "date"},
 )
 
+
 @dataclass
 class Adoption:
     """What is there, what it shall be, and what a report says of the way."""
@@ -212,7 +217,7 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
         bootstrap.apply_all(connection, model_names)
         connection.execute("set local timezone = 'UTC'")
         targets = _renamed(shapes(connection, list(model_names.values())), places)
-        routines = _renamed(routines(connection, list(model_names.values())), places)
+        ours = _renamed(routines(connection, list(model_names.values())), places)
         for table in targets:
             if table in there:
                 adoption.kinds[table], adoption.originals[table] = "table", there[table]
@@ -233,9 +238,9 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
     if missing:
         adoption.lines.append(f"Tables that are missing and will be made: {', '.join(missing)}")
     for name, found in routines(connection, list(places.values())).items():
-        if name in routines:
+        if name in ours:
             adoption.kinds[name] = "routine"
-            adoption.originals[name], adoption.goals[name] = found, routines[name]
+            adoption.originals[name], adoption.goals[name] = found, ours[name]
             adoption.lines.append(
                 f"{name} is replaced by that of agentbooks; a revert brings it back."
             )
@@ -247,18 +252,21 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
 
 
 def shapes(connection: psycopg.Connection[Any], names: list[str]) -> dict[str, Shape]:
+    """Read what the catalog says of all tables in some schemas."""
     with connection.transaction(force_rollback=True):
         connection.execute(catalog.SETTINGS)
         return dict(connection.execute(SHAPES, (names,)).fetchall())
 
 
 def routines(connection: psycopg.Connection[Any], names: list[str]) -> dict[str, Shape]:
+    """Read the functions and views in some schemas."""
     with connection.transaction(force_rollback=True):
         connection.execute(catalog.SETTINGS)
         return dict(connection.execute(ROUTINES, {"schemas": names}).fetchall())
 
 
 def schema_rights(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
+    """Read who may do what in a schema."""
     rows = connection.execute(
         "select case g.grantee when 0 then 'public' else g.grantee::regrole::text end,"
         " string_agg(g.privilege_type, ', ' order by g.privilege_type) from pg_namespace as n"
@@ -348,8 +356,8 @@ def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
     constraints = dict(original["constraints"])
     said = {k["definition"] for k in constraints.values()}
     for name, want in target["constraints"].items():
-        if want["definition"] in said or want["kind"] == "p" and any(
-            k["kind"] == "p" for k in constraints.values()
+        if want["definition"] in said or (
+            want["kind"] == "p" and any(k["kind"] == "p" for k in constraints.values())
         ):
             continue
         for other, has in list(constraints.items()):
@@ -486,10 +494,14 @@ def _report(
         f"{table}: about {rows:,} rows, {size / 1e6:,.1f} MB, of {original['owner']}",
         *_listed("adds columns", sorted(set(goal["columns"]) - set(original["columns"])), "ms"),
         *_listed(
-            "changes types", [f"{n} to {goal['columns'][n]['type']}" for n in retyped], "ms; read as UTC"
+            "changes types",
+            [f"{n} to {goal['columns'][n]['type']}" for n in retyped],
+            "ms; read as UTC",
         ),
         *_listed("keeps types", notes.kept_types),
-        *_listed("computes columns", notes.computed, f"{max(size / REWRITTEN_PER_SECOND, 0.1):,.1f} s"),
+        *_listed(
+            "computes columns", notes.computed, f"{max(size / REWRITTEN_PER_SECOND, 0.1):,.1f} s"
+        ),
         *_listed("leaves empty in rows that are there", notes.left_empty),
         *_listed("requires", required, _seconds(size, BYTES_PER_SECOND)),
         *_listed("adds constraints", fresh_rules, _seconds(size, BYTES_PER_SECOND)),
@@ -497,15 +509,13 @@ def _report(
         *_listed(
             "adds indexes", fresh_indexes, _seconds(size * len(fresh_indexes), INDEXED_PER_SECOND)
         ),
-        *_listed(
-            "builds indexes anew", rebuilt, _seconds(size * len(rebuilt), INDEXED_PER_SECOND)
-        ),
+        *_listed("builds indexes anew", rebuilt, _seconds(size * len(rebuilt), INDEXED_PER_SECOND)),
         *_listed("adds triggers", sorted(set(goal["triggers"]) - set(original["triggers"])), "ms"),
         *_listed("adds policies", sorted(set(goal["policies"]) - set(original["policies"])), "ms"),
         *_listed("replaces", notes.replaced),
     ]
     if not original["is_secured"]:
-        who = ", ".join(sorted({original["owner"], *original["rights"]} - {"public"}))
+        who = ", ".join(_users(original))
         said.append(f"  has row level security switched on; {who} see every row as before")
     if notes.target["month"]:
         said.append("  stays in one piece: no partitions unless asked for")
@@ -545,8 +555,14 @@ def adopt(
     """
     adoption = adopted(connection)
     if adoption.kinds and adoption.is_done:
-        raise AgentbooksError("bootstrap: the tables are taken over already; nothing is left to do.")
+        raise AgentbooksError(
+            "bootstrap: the tables are taken over already; nothing is left to do."
+        )
     if not adoption.kinds:
+        if bootstrap.is_applied(connection):
+            raise AgentbooksError(
+                "bootstrap: this database has its raw tables; --adopt is for one that has none of them."
+            )
         adoption = plan(connection, named)
         for line in [*adoption.lines, *adoption.stoppers]:
             tell(line)
@@ -577,7 +593,9 @@ def take_over(
     bootstrap.bootstrap(connection, adopting_up_to=RAW_FILES[0])
     for name in adoption.kinds:
         if adoption.kinds[name] == "schema":
-            _in_one(connection, [f"grant usage, create on schema {name} to {OWNER} with grant option"])
+            _in_one(
+                connection, [f"grant usage, create on schema {name} to {OWNER} with grant option"]
+            )
     for number, table in enumerate(tables, 1):
         tell(f"{number}/{len(tables)} {table}: columns and owner")
         _prepare(connection, table, adoption)
@@ -585,6 +603,7 @@ def take_over(
         _make_keys(connection, table, adoption.goals[table])
     tell("bootstrap_sql")
     _again(lambda: bootstrap.bootstrap(connection, adopting_up_to="999"))
+    _in_one(connection, _function_rights(connection, adoption))
     for number, table in enumerate(tables, 1):
         tell(f"{number}/{len(tables)} {table}: constraints and indexes")
         goal, original = adoption.goals[table], adoption.originals[table]
@@ -614,7 +633,11 @@ def _again(work: Callable[[], Any]) -> None:
     for attempt in range(ATTEMPTS):
         try:
             work()
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, AgentbooksError) as error:
+        except (
+            psycopg.errors.LockNotAvailable,
+            psycopg.errors.DeadlockDetected,
+            AgentbooksError,
+        ) as error:
             cause = error.__cause__ if isinstance(error, AgentbooksError) else error
             if attempt == ATTEMPTS - 1 or not isinstance(
                 cause, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected
@@ -637,7 +660,11 @@ def _in_one(connection: psycopg.Connection[Any], statements: list[str]) -> None:
 
 def _prepare(connection: psycopg.Connection[Any], table: str, adoption: Adoption) -> None:
     """Do what the files need: the owner, room for what is replaced, and the columns."""
-    original, goal, now = adoption.originals[table], adoption.goals[table], _shape(connection, table)
+    original, goal, now = (
+        adoption.originals[table],
+        adoption.goals[table],
+        _shape(connection, table),
+    )
     statements = []
     if now["owner"] == original["owner"] != OWNER:
         for kind, one in (("triggers", "trigger"), ("policies", "policy")):
@@ -656,11 +683,41 @@ def _prepare(connection: psycopg.Connection[Any], table: str, adoption: Adoption
             for sequence in _sequences(connection, table)
         ]
         if not original["is_secured"]:
-            who = ", ".join(sorted({original["owner"], *original["rights"]} - {"public"}))
             statements.append(
-                f"create policy {APPLICATION} on {table} to {who} using (true) with check (true)"
+                f"create policy {APPLICATION} on {table} to {', '.join(_users(original))}"
+                " using (true) with check (true)"
             )
     _in_one(connection, statements + _column_changes(table, now, goal, {}))
+
+
+def _users(original: Shape) -> list[str]:
+    """Those who had rights on a table, and go on."""
+    return sorted({original["owner"], *original["rights"]} - {"public", OWNER})
+
+
+def _function_rights(connection: psycopg.Connection[Any], adoption: Adoption) -> list[str]:
+    """Let those who go on writing call what checks and triggers of the tables call."""
+    statements = []
+    for schema in (name for name, kind in adoption.kinds.items() if kind == "schema"):
+        users = sorted(
+            {
+                user
+                for table in adoption.tables()
+                if table.startswith(f"{schema}.")
+                for user in _users(adoption.originals[table])
+            }
+        )
+        functions = connection.execute(
+            "select oid::regprocedure::text from pg_proc where pronamespace = %s::regnamespace"
+            " and has_function_privilege('service_role', oid, 'execute') and proowner = %s::regrole",
+            (schema, OWNER),
+        )
+        statements += [
+            f"grant execute on function {function} to {', '.join(users)}"
+            for (function,) in functions.fetchall()
+        ]
+        statements.append(f"grant usage on schema ops to {', '.join(users)}")
+    return statements
 
 
 def _sequences(connection: psycopg.Connection[Any], table: str) -> list[str]:
@@ -673,9 +730,7 @@ def _sequences(connection: psycopg.Connection[Any], table: str) -> list[str]:
     return [name for (name,) in rows.fetchall()]
 
 
-def _drop_routine(
-    connection: psycopg.Connection[Any], name: str, routine: Shape
-) -> list[str]:
+def _drop_routine(connection: psycopg.Connection[Any], name: str, routine: Shape) -> list[str]:
     kind = "function" if name.endswith(")") else "view"
     finder = "to_regprocedure" if kind == "function" else "to_regclass"
     owner = connection.execute(
@@ -737,7 +792,9 @@ def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[s
     return statements
 
 
-def _make_index(connection: psycopg.Connection[Any], table: str, name: str, definition: str) -> None:
+def _make_index(
+    connection: psycopg.Connection[Any], table: str, name: str, definition: str
+) -> None:
     """Build an index beside writers; one of this name that is another is replaced."""
     schema = table.split(".")[0]
     built = f"{name[:50]}_built"
@@ -746,7 +803,9 @@ def _make_index(connection: psycopg.Connection[Any], table: str, name: str, defi
         lambda found: f'create {(found[1] or "").lower()}index concurrently "{built}" on',
         definition,
     )
-    _again(lambda: connection.execute(f'drop index concurrently if exists {schema}."{built}"'.encode()))
+    _again(
+        lambda: connection.execute(f'drop index concurrently if exists {schema}."{built}"'.encode())
+    )
     _again(lambda: connection.execute(as_built.encode()))
     _in_one(
         connection,
@@ -793,9 +852,7 @@ def _make_keys(connection: psycopg.Connection[Any], table: str, goal: Shape) -> 
         )
 
 
-def _require(
-    connection: psycopg.Connection[Any], table: str, column: str, now: Shape
-) -> None:
+def _require(connection: psycopg.Connection[Any], table: str, column: str, now: Shape) -> None:
     """Make a column required: its rows are looked through beside writers, by way of a check."""
     if now["columns"][column]["is_required"]:
         return
@@ -803,7 +860,9 @@ def _require(
     if check not in now["constraints"]:
         _in_one(
             connection,
-            [f'alter table {table} add constraint "{check}" check ("{column}" is not null) not valid'],
+            [
+                f'alter table {table} add constraint "{check}" check ("{column}" is not null) not valid'
+            ],
         )
     _again(
         lambda: connection.execute(f'alter table {table} validate constraint "{check}"'.encode())
@@ -854,6 +913,8 @@ def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, kn
 
 
 def _finish(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
+    """Look whether everything is there, write it down and end the adoption."""
+
     def work() -> None:
         with connection.transaction():
             for table in adoption.tables():
@@ -864,6 +925,13 @@ def _finish(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
                         (table, month),
                     )
             connection.execute("select ops.sync_archives()")
+            missing = [
+                f"{version}: {reason}" for version, reason in bootstrap.verify(connection) if reason
+            ]
+            if missing:
+                raise AgentbooksError(
+                    f"bootstrap: {missing[0]}; mend that and run `agentbooks bootstrap --adopt --yes` again."
+                )
             catalog.record(connection, "adopted", {})
             connection.execute("update ops.adopted_objects set is_done = true where not is_done")
 
@@ -880,13 +948,25 @@ def revert(connection: psycopg.Connection[Any], to: str) -> list[str]:
         AgentbooksError: As there, or `to` lies between the files of the raw tables.
     """
     adoption = adopted(connection)
-    if not adoption.kinds or to != "all" and to >= RAW_FILES[1]:
+    if not adoption.kinds or (to != "all" and to >= RAW_FILES[1]):
         return bootstrap.revert(connection, to, is_adopting=True)
     if to != "all" and to > RAW_FILES[0]:
         raise AgentbooksError(
             f"bootstrap: tables that were taken over are given back together; revert to before {to}, "
             "to the last file under 100, or to `all`."
         )
+    archives = connection.execute(
+        "select oid::regclass::text from pg_class"
+        " where relnamespace = to_regnamespace('archive') and relkind in ('r', 'p') and not relispartition"
+    )
+    for (archive,) in archives.fetchall():
+        if connection.execute(f"select exists (select from {archive})".encode()).fetchone() == (
+            True,
+        ):
+            raise AgentbooksError(
+                f"bootstrap: {archive} holds rows, which belong to a table that is given back; bring "
+                "them back with `agentbooks restore` first."
+            )
     base = max(c.version for c in bootstrap.read_changes() if c.version < RAW_FILES[0])
     connection.execute("set timezone = 'UTC'")
     connection.execute(f"set lock_timeout = '{LOCK_WAIT}'".encode())
@@ -902,11 +982,16 @@ def let_go(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
     """Take from the tables what stands on bootstrap_sql, before its files are reverted."""
     connection.execute("update ops.adopted_objects set is_done = false")
     for table in adoption.tables():
-        original, goal, now = adoption.originals[table], adoption.goals[table], _shape(connection, table)
+        original, goal, now = (
+            adoption.originals[table],
+            adoption.goals[table],
+            _shape(connection, table),
+        )
         actions = [
             f'drop constraint "{name}"'
             for name, rule in sorted(now["constraints"].items(), key=lambda item: item[1]["kind"])
-            if name in goal["constraints"] and rule["kind"] in "cfx"
+            if name in goal["constraints"]
+            and rule["kind"] in "cfx"
             and "was" not in goal["constraints"][name]
             and original["constraints"].get(name, {}).get("definition") != rule["definition"]
         ]
@@ -926,14 +1011,20 @@ def let_go(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
 
 
 def _drop_unknown(connection: psycopg.Connection[Any], table: str, adoption: Adoption) -> None:
-    original, goal, now = adoption.originals[table], adoption.goals[table], _shape(connection, table)
+    original, goal, now = (
+        adoption.originals[table],
+        adoption.goals[table],
+        _shape(connection, table),
+    )
     schema = table.split(".")[0]
     _in_one(
         connection,
         [
             f'alter table {table} drop constraint "{name}"'
             for name, rule in now["constraints"].items()
-            if rule["kind"] in "pu" and name in goal["constraints"] and name not in original["constraints"]
+            if rule["kind"] in "pu"
+            and name in goal["constraints"]
+            and name not in original["constraints"]
         ]
         + [
             f'drop index {schema}."{name}"'
@@ -947,7 +1038,11 @@ def _drop_unknown(connection: psycopg.Connection[Any], table: str, adoption: Ado
 def give_back(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
     """Make the tables what they were; called after the files are reverted, may be run again."""
     for table in adoption.tables():
-        original, goal, now = adoption.originals[table], adoption.goals[table], _shape(connection, table)
+        original, goal, now = (
+            adoption.originals[table],
+            adoption.goals[table],
+            _shape(connection, table),
+        )
         _in_one(connection, _column_changes(table, now, original, goal))
         _make_indexes(connection, table, original, goal)
         _make_keys(connection, table, original)
@@ -958,6 +1053,8 @@ def give_back(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
             _restore_routine(connection, name, routine)
     for table in adoption.tables():
         _restore_rights(connection, table, adoption.originals[table])
+    for user in {user for table in adoption.tables() for user in _users(adoption.originals[table])}:
+        _in_one(connection, [f"revoke usage on schema ops from {user}"])
     for schema, kind in adoption.kinds.items():
         if kind == "schema":
             rights = adoption.originals[schema]["rights"]

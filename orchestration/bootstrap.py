@@ -43,7 +43,9 @@ ADOPTED = (
     r"(create|drop|comment on) schema {schema}\b",
 )
 # Strings, bodies and comments may hold semicolons.
-TOKENS = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|begin atomic.*?\nend(?=;)|(;)", re.S)
+TOKENS = re.compile(
+    r"--[^\n]*|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|begin atomic.*?\nend(?=;)|(;)", re.S
+)
 LOCK_KEY = 0x61676E74626F6F6B  # "agntbook": one bootstrap at a time in a database
 
 
@@ -204,12 +206,16 @@ def bootstrap(
                 f"bootstrap: {edited[0]}.sql was edited after it was applied; restore the file and "
                 "put what you want to change into a new one."
             )
-        done = []
+        done: list[str] = []
         for change in read_changes(folder):
             if adopting_up_to is not None and change.version >= adopting_up_to:
                 return done
             if states[change.version] == "pending":
-                _apply(connection, change.rendered(named).without(left_out))
+                _apply(
+                    connection,
+                    change.rendered(named).without(left_out),
+                    is_checked=adopting_up_to is None,
+                )
                 done.append(change.version)
         _call_if_there(connection, "ops.maintain_partitions(int)", "ops.maintain_partitions()")
         return done
@@ -218,12 +224,19 @@ def bootstrap(
 def apply_all(connection: psycopg.Connection, named: Schemas) -> None:
     """Apply every change to a database that has none, within a transaction of the caller."""
     _check_server(connection)
-    connection.execute("select set_config('agentbooks.raw_schemas', %s, true)", (json.dumps(named),))
+    connection.execute(
+        "select set_config('agentbooks.raw_schemas', %s, true)", (json.dumps(named),)
+    )
     for change in read_changes():
         if not change.needs_vector or _vector_available(connection):
             _run(connection, change.rendered(named).deploy)
             connection.execute("reset role")
             _call_if_there(connection, "ops.sync_archives()")
+
+
+def is_applied(connection: psycopg.Connection) -> bool:
+    """Whether any change is."""
+    return bool(_applied(connection))
 
 
 def begin(connection: psycopg.Connection, named: Schemas, keep: Callable[[], None]) -> None:
@@ -338,15 +351,18 @@ def _check_room(connection: psycopg.Connection, named: Schemas, is_done: bool) -
         )
 
 
-def _apply(connection: psycopg.Connection, change: Change) -> None:
+def _apply(connection: psycopg.Connection, change: Change, *, is_checked: bool = True) -> None:
+    # What is locked while tables are taken over is in use: all is checked and recorded at the end.
+    before = catalog.objects(connection) if is_checked else {}
+    started = time.perf_counter()
     try:
         with connection.transaction():
-            before, started = catalog.objects(connection), time.perf_counter()
             _run(connection, change.deploy)
             connection.execute("reset role")
-            _call_if_there(connection, "ops.sync_archives()")
-            _run(connection, change.verify)
-            _log(connection, change, "applied", before, started)
+            if is_checked:
+                _call_if_there(connection, "ops.sync_archives()")
+                _run(connection, change.verify)
+            _log(connection, change, "applied", before if is_checked else None, started)
     except psycopg.Error as error:
         raise AgentbooksError(_failure(change, change.deploy, "failed", error)) from error
 
@@ -368,7 +384,7 @@ def _log(
     connection: psycopg.Connection,
     change: Change,
     action: str,
-    before: catalog.Objects,
+    before: catalog.Objects | None,
     started: float,
 ) -> None:
     connection.execute(
@@ -376,7 +392,8 @@ def _log(
         " values (%s, %s, %s, %s)",
         (change.version, action, change.checksum, round((time.perf_counter() - started) * 1000, 1)),
     )
-    catalog.record(connection, change.version, before)
+    if before is not None:
+        catalog.record(connection, change.version, before)
 
 
 def _call_if_there(connection: psycopg.Connection, function: str, call: str | None = None) -> None:

@@ -1,7 +1,7 @@
 """What bootstrap_sql has made in a database: recorded as it is made, compared when asked.
 
-The objects are those of `agentbooks_owner`, and those in its schemas. Partitions are left out: they come and go
-with the months.
+The objects are those of `agentbooks_owner`, and those in its schemas. Partitions are left out: they
+come and go with the months.
 """
 
 from __future__ import annotations

@@ -142,8 +142,8 @@ def bootstrap(
     yes: Annotated[bool, typer.Option("--yes", help="With --adopt: do it.")] = False,
 ) -> None:
     """Create the raw schemas, or bring them up to date."""
-    from orchestration import bootstrap as changes
     from orchestration import adopt as adoption
+    from orchestration import bootstrap as changes
     from orchestration import catalog, database, schemas
 
     named = schemas.parse(schema) if schema else None

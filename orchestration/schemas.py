@@ -76,10 +76,11 @@ def parse(options: Iterable[str]) -> Schemas:
 def read(connection: psycopg.Connection[Any]) -> Schemas:
     """Read the schemas that a database was bootstrapped with; none before."""
     # Whoever may not look has no business with raw tables.
-    if not connection.execute(
+    may_read = connection.execute(
         "select has_schema_privilege('ops', 'usage') and has_table_privilege(r, 'select')"
         " from to_regclass('ops.raw_schemas') as r where r is not null"
-    ).fetchone() == (True,):
+    ).fetchone()
+    if may_read != (True,):
         return {}
     rows = connection.execute(
         "select system, schema_name from ops.raw_schemas where schema_name <> system"

@@ -221,7 +221,8 @@ create table usage_logs (
 );
 create function cleanup_old_traces(days_to_keep integer) returns integer language plpgsql as $$
 begin
-    delete from traces where status = 'completed' and started_at < now() - (days_to_keep || ' days')::interval;
+    delete from traces where status = 'completed'
+        and started_at < now() - (days_to_keep || ' days')::interval;
     return 0;
 end $$;
 """,

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import originals
 import psycopg
 import pytest
+from conftest import ROOT
 from faults import value
 from psycopg import sql
 from raw_rows import ROWS
 from refreshing import Refresher
 
 from orchestration import adopt, bootstrap, catalog, database, schemas, simulated_traffic
-from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import TestServer
 
 NAMED = {system: f"legacy_{system}" for system in schemas.SYSTEMS}
 APPLICATION = "legacy_app"
+FAULTS = int(os.environ.get("AGENTBOOKS_FAULTS", "40")) // 10
 
 
 def make_originals(server: TestServer, systems: tuple[str, ...] = schemas.SYSTEMS) -> str:
@@ -31,11 +40,12 @@ def make_originals(server: TestServer, systems: tuple[str, ...] = schemas.SYSTEM
         has_vector = server.major > 15
         if has_vector:
             connection.execute("create extension vector")
-        connection.execute(
-            f"do $$ begin create role {APPLICATION}; exception when duplicate_object then null; end $$".encode()
-        )
+        if not connection.execute("select to_regrole(%s)", (APPLICATION,)).fetchone()[0]:  # type: ignore[index]
+            connection.execute(f"create role {APPLICATION}".encode())
         for system in systems:
-            connection.execute(f"create schema {NAMED[system]} authorization {APPLICATION}".encode())
+            connection.execute(
+                f"create schema {NAMED[system]} authorization {APPLICATION}".encode()
+            )
             connection.execute(f"set role {APPLICATION}".encode())
             connection.execute(f"set search_path = {NAMED[system]}, public".encode())
             connection.execute(originals.tables(system, has_vector=has_vector).encode())
@@ -120,13 +130,19 @@ def filled(server18: TestServer) -> str:
     with database.connect(simulated, autocommit=True) as connection:
         simulated_traffic.write(connection, simulated_traffic.simulate_traffic(3, 60).writes)
     assert copy_rows(simulated, url, ({}, NAMED)) > 1000
+    with psycopg.connect(url) as connection:
+        # The steps of some are in a column that the original does not have.
+        connection.execute(
+            "update legacy_traceability.success_patterns set agent_sequence = '{coder}'"
+            " where agent_sequence = '{}'"
+        )
     return url
 
 
 def test_originals_are_taken_over_and_given_back(
     server18: TestServer, filled: str, build_marts: Callable[..., None]
 ) -> None:
-    """Rows that an adoption loses, counts twice or shifts by a time zone; anything that a revert leaves behind."""
+    """Rows that an adoption loses, counts twice or shifts by a time zone; what a revert leaves behind."""
     before = contents(filled)
     told = adopted(filled, is_confirmed=False)
     assert differences(before, contents(filled)) == [], "a report changes nothing"
@@ -159,3 +175,97 @@ def test_originals_are_taken_over_and_given_back(
         adopt.revert(connection, "all")
         assert value(connection, "select to_regnamespace('ops') is null")
     assert differences(before, contents(filled)) == []
+
+
+def connection_to(url: str) -> psycopg.Connection:
+    """A connection in autocommit mode that its caller closes."""
+    return psycopg.connect(url, autocommit=True)
+
+
+@contextmanager
+def processes(socket: Path) -> Iterator[None]:
+    """Have somebody who starts commands that stop at a step: see stepwise.py."""
+    jobs = subprocess.Popen(
+        [sys.executable, "tests/stepwise.py", str(socket)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert jobs.stdout
+        jobs.stdout.readline()
+        yield
+    finally:
+        jobs.kill()
+        jobs.wait()
+
+
+def run(socket: Path, url: str, command: list[str], kill_at: str = "") -> list[str]:
+    """Run a command to its end, or to a step before which it is killed; return its steps."""
+    with Client(str(socket)) as pipe:
+        pid = pipe.recv()
+        pipe.send((command, {"AGENTBOOKS_DATABASE_URL": url}, kill_at))
+        told = pipe.recv()
+        if isinstance(told, list):
+            os.kill(pid, signal.SIGKILL)
+            with suppress(EOFError, ConnectionResetError):
+                pipe.recv()
+            return told
+        steps: list[str] = told[0]
+        assert "agentbooks:" not in told[1], told[1]
+        return steps
+
+
+def test_an_adoption_that_is_killed_goes_on(server18: TestServer, tmp_path: Path) -> None:
+    """An adoption or a revert that dies half-way, and leaves what no second run gets over."""
+    small = ("raaf", "observability", "traceability")
+    source = make_originals(server18, small)
+    with psycopg.connect(source) as connection:
+        connection.execute(
+            "insert into legacy_raaf.raaf_tracing_traces (trace_id, workflow_name, created_at, updated_at)"
+            " values ('trace_1', 'Refund', '2026-03-01 23:30', '2026-03-01 23:30')"
+        )
+    socket = tmp_path / "socket"
+    names = [f"--schema={system}={NAMED[system]}" for system in small]
+    commands = {
+        "adopt": ["bootstrap", *names, "--adopt", "--yes"],
+        "revert": ["bootstrap", "--revert", "all"],
+    }
+
+    def copy(of: str) -> str:
+        server18.made += 1
+        name = f"test_{server18.made}"
+        with connection_to(server18.url()) as connection:
+            connection.execute(f"create database {name} template {of.rpartition('/')[2]}".encode())
+        return server18.url(name)
+
+    def state(url: str) -> dict[str, Any]:
+        found = contents(url)
+        with connection_to(url) as connection:
+            found["ours"] = {
+                " ".join(key): text for key, text in catalog.objects(connection).items()
+            }
+        return found
+
+    with processes(socket):
+        undisturbed = copy(source)
+        steps = {"adopt": run(socket, undisturbed, commands["adopt"])}
+        expected = {"adopt": state(undisturbed)}
+        ready = copy(undisturbed)
+        steps["revert"] = run(socket, undisturbed, commands["revert"])
+        expected["revert"] = state(undisturbed)
+        assert differences(contents(source), contents(undisturbed)) == []
+        assert min(map(len, steps.values())) > 100
+        random = Random(8)
+        for number in range(max(FAULTS, 2)):
+            what = ("adopt", "revert")[number % 2]
+            url = copy(source if what == "adopt" else ready)
+            at = random.choice(steps[what])
+            run(socket, url, commands[what], kill_at=at)
+            with connection_to(url) as connection:
+                is_there = value(connection, "select to_regclass('ops.schema_changes') is not null")
+            if what == "adopt" or is_there:
+                run(socket, url, commands[what])
+            assert differences(expected[what], state(url)) == [], f"{what}, killed at {at}"
+            with connection_to(server18.url()) as connection:
+                connection.execute(f"drop database {url.rpartition('/')[2]} with (force)".encode())
