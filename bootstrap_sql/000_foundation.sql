@@ -52,6 +52,64 @@ comment on schema ops is
 
 set local role agentbooks_owner;
 
+-- The bootstrap hands the names over: all files after this one are rendered with them.
+create table ops.raw_schemas (
+    system text not null primary key,
+    schema_name text not null unique
+);
+
+insert into ops.raw_schemas (system, schema_name)
+select
+    s.system,
+    coalesce(nullif(current_setting('agentbooks.raw_schemas', true), '')::jsonb ->> s.system, s.system)
+from unnest(array['raaf', 'observability', 'traceability', 'chat', 'agentic']) as s (system);
+
+comment on table ops.raw_schemas is 'One row per source system: where its raw tables are.';
+comment on column ops.raw_schemas.system is
+'The system, as texts of the project, archive and history name it.';
+comment on column ops.raw_schemas.schema_name is
+'Schema of its raw tables; another than the system''s name by `agentbooks bootstrap --schema`.';
+
+create table ops.adopted_objects (
+    name text not null primary key,
+    kind text not null check (kind in ('table', 'routine', 'schema')),
+    original jsonb not null,
+    goal jsonb not null,
+    is_done boolean not null default false,
+    place integer not null generated always as identity
+);
+
+comment on table ops.adopted_objects is
+'One row per object that was there before the bootstrap and was taken over, by '
+'`agentbooks bootstrap --adopt`.';
+comment on column ops.adopted_objects.name is 'With its schema; functions with their arguments.';
+comment on column ops.adopted_objects.kind is 'Table, routine (a function or a view) or schema.';
+comment on column ops.adopted_objects.original is
+'What the catalog said of it before; what a revert makes of it again.';
+comment on column ops.adopted_objects.goal is 'What the catalog shall say of it.';
+comment on column ops.adopted_objects.is_done is 'Whether it does.';
+comment on column ops.adopted_objects.place is 'Their order.';
+
+create function ops.in_raw_schemas(logical text) returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    renamed record;
+begin
+    for renamed in select * from ops.raw_schemas as s where s.schema_name <> s.system loop
+        logical := regexp_replace(
+            logical, format('(?<![\w.$])%s(?="?\.["\w])', renamed.system), renamed.schema_name, 'g'
+        );
+    end loop;
+    return logical;
+end
+$function$;
+
+comment on function ops.in_raw_schemas(text) is
+'A text that names raw tables by their systems, with the schemas that they are in.';
+
 create table ops.schema_changes (
     change_number bigint not null generated always as identity primary key,
     version text not null,
@@ -117,6 +175,8 @@ comment on column ops.schema_objects.server_major is
 'PostgreSQL version that spelt the definition; another spells it otherwise.';
 
 grant usage on schema ops to
+    agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
+grant select on ops.raw_schemas to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
 grant select on ops.schema_changes, ops.schema_versions, ops.schema_objects to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention;

@@ -49,6 +49,12 @@ begin
     join pg_attribute as a on a.attrelid = c.oid and a.attnum = p.partattrs[0]
     where p.partrelid = parent and p.partstrat = 'r' and c.relowner = current_user::regrole;
 
+    -- What was taken over in one piece stays so.
+    if time_column is null and exists (
+        select from ops.adopted_objects as a where a.name = ops.relation_name(parent)
+    ) then
+        return 0;
+    end if;
     if time_column is null then
         raise exception 'create_month_partitions: % is not a table of agentbooks partitioned by time', parent
             using errcode = 'wrong_object_type';

@@ -367,6 +367,20 @@ return (
 comment on function ops.relation_name(regclass) is
 'Schema and name of a relation, whatever the search path.';
 
+create function ops.archive_name(hot regclass) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select coalesce(s.system, c.relnamespace::regnamespace::text) || '__' || c.relname
+    from pg_class as c
+    left join ops.raw_schemas as s on s.schema_name = c.relnamespace::regnamespace::text
+    where c.oid = hot
+);
+
+comment on function ops.archive_name(regclass) is
+'What a raw table is called in the schemas archive and history, such as observability__spans.';
+
 create function ops.in_periods(column_sql text, days date[], is_date boolean) returns text
 language sql
 immutable

@@ -257,7 +257,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
     archive constant regclass := to_regclass(
-        format('archive.%I', replace(ops.relation_name(monthly), '.', '__'))
+        format('archive.%I', ops.archive_name(monthly))
     );
     clock constant text := ops.month_clock(monthly);
     column_names text;
@@ -298,7 +298,7 @@ begin atomic
     inner join pg_class as c on i.inhrelid = c.oid
     where
         i.inhparent in (
-            monthly, to_regclass(format('archive.%I', replace(ops.relation_name(monthly), '.', '__')))
+            monthly, to_regclass(format('archive.%I', ops.archive_name(monthly)))
         )
         and pg_get_expr(c.relpartbound, c.oid) = (
             select format(
@@ -743,7 +743,7 @@ return (
             inner join pg_attribute as fk on f.conrelid = fk.attrelid and f.conkey[1] = fk.attnum
             cross join lateral (
                 select coalesce(
-                    to_regclass('history.' || replace(ops.relation_name(f.confrelid), '.', '__')),
+                    to_regclass('history.' || ops.archive_name(f.confrelid)),
                     f.confrelid::regclass
                 )::text as relation
             ) as parent
@@ -976,7 +976,7 @@ declare
     first_day constant date := date_trunc('month', month::timestamp)::date;
     -- Of a table in one piece.
     archive constant regclass := (
-        select to_regclass(format('archive.%I', replace(monthly_name, '.', '__')))
+        select to_regclass(format('archive.%I', ops.archive_name(monthly)))
         where not exists (select from pg_partitioned_table as p where p.partrelid = monthly)
     );
     refusals text;
@@ -1283,7 +1283,7 @@ declare
     staged_rows bigint;
     orphaned_rows bigint;
     restored_rows bigint;
-    archive constant regclass := to_regclass(format('archive.%I', replace(monthly_name, '.', '__')));
+    archive constant regclass := to_regclass(format('archive.%I', ops.archive_name(monthly)));
     parent_table regclass := monthly;
     parent_archive regclass;
     has_archived_parents boolean;
@@ -1352,7 +1352,7 @@ begin
             )
         );
         parent_archive := to_regclass(
-            format('archive.%I', replace(ops.relation_name(parent.name), '.', '__'))
+            format('archive.%I', ops.archive_name(parent.name))
         );
         execute format(
             case parent.confdeltype when 'c' then 'delete from %1$s as s' else 'update %1$s as s set %2$I = null' end

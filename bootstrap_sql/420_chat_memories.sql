@@ -134,8 +134,8 @@ select
     m.content,
     m.importance,
     round(
-        m.importance * exp(
-            -m.decay_rate * greatest(extract(epoch from now() - m.last_accessed), 0) / 86400
+        m.importance::numeric * exp(
+            -m.decay_rate::numeric * greatest(extract(epoch from now() - m.last_accessed), 0) / 86400
         ),
         4
     ) as current_importance,

@@ -18,15 +18,6 @@ comment on schema history is
 grant usage on schema archive, history to
     agentbooks_loader, agentbooks_refresher, agentbooks_retention, service_role, authenticated;
 
-create function ops.archive_name(hot regclass) returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-return replace(ops.relation_name(hot), '.', '__');
-
-comment on function ops.archive_name(regclass) is
-'What a raw table is called in the schemas archive and history, such as observability__spans.';
-
 create function ops.archive_of(hot regclass) returns regclass
 language sql
 stable
@@ -38,8 +29,9 @@ comment on function ops.archive_of(regclass) is 'Archive of a raw table; null if
 create view ops.archives with (security_invoker = true) as
 select
     c.oid::regclass as archive,
-    regexp_replace(c.relname, '^([a-z]+)__', '\1.')::regclass as hot
+    to_regclass(format('%I.%I', s.schema_name, substring(c.relname from '__(.*)'))) as hot
 from pg_class as c
+inner join ops.raw_schemas as s on s.system = split_part(c.relname, '__', 1)
 where
     c.relnamespace = 'archive'::regnamespace
     and c.relkind in ('r', 'p')
@@ -187,8 +179,8 @@ begin
             ops.archive_name(c.oid) as name
         from pg_class as c
         join pg_namespace as n on c.relnamespace = n.oid
-        where n.nspname in ('raaf', 'observability', 'traceability', 'chat', 'agentic')
-            and c.relkind in ('r', 'p') and not c.relispartition
+        where n.nspname in (select s.schema_name from ops.raw_schemas as s)
+            and c.relowner = 'agentbooks_owner'::regrole and c.relkind in ('r', 'p') and not c.relispartition
     loop
         select string_agg(quote_ident(a.attname), ', ' order by a.attnum) into column_names
         from pg_attribute as a
@@ -247,7 +239,7 @@ begin
             execute format(
                 'create policy %I on %s as %s for select to %s using (%s)', part.polname, paired.archive,
                 case when part.polpermissive then 'permissive' else 'restrictive' end,
-                (select string_agg(quote_ident(r.rolname), ', ') from pg_roles as r where r.oid = any(part.polroles)),
+                (select coalesce(string_agg(quote_ident(r.rolname), ', '), 'public') from pg_roles as r where r.oid = any(part.polroles)),
                 policy_sql
             );
         end loop;

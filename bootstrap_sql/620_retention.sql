@@ -285,8 +285,8 @@ begin
             from pg_class as c
             join pg_namespace as n on c.relnamespace = n.oid
             left join pg_partitioned_table as t on c.oid = t.partrelid
-            where n.nspname in ('raaf', 'observability', 'traceability', 'chat', 'agentic')
-                and c.relkind in ('r', 'p') and not c.relispartition
+            where n.nspname in (select s.schema_name from ops.raw_schemas as s)
+                and c.relowner = 'agentbooks_owner'::regrole and c.relkind in ('r', 'p') and not c.relispartition
         ),
 
         columns as (

@@ -88,6 +88,8 @@ values
     ('ops.pseudonym_salt', 'reference'),
     ('ops.as_of', 'reference'),
     ('agentic.schema_versions', 'local'),
+    ('ops.raw_schemas', 'local'),
+    ('ops.adopted_objects', 'local'),
     ('ops.schema_changes', 'local'),
     ('ops.schema_objects', 'local'),
     ('ops.changes', 'local'),

@@ -6,7 +6,7 @@
             from unnest(array[
                 'observability.spans', 'agentic.agent_decisions', 'traceability.pattern_usage_log'
             ]) as relation
-            where to_regclass(relation) is null
+            where to_regclass('history.' || replace(relation, '.', '__')) is null
         {% endset %}
         {% set missing_raw = run_query(missing).columns[0].values()[0] %}
         {% if missing_raw %}
@@ -26,7 +26,7 @@
                 ) }}
             {% endif %}
         {% endif %}
-        {% if run_query("select row_security_active('observability.spans')").columns[0].values()[0] %}
+        {% if run_query("select row_security_active(ops.in_raw_schemas('observability.spans'))").columns[0].values()[0] %}
             {{ exceptions.raise_compiler_error(
                 "role " ~ target.user ~ " sees only the rows its policies show; run dbt as a role with"
                 ~ " BYPASSRLS that is a member of agentbooks_refresher."

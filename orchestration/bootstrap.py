@@ -8,23 +8,44 @@ nothing behind.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from orchestration import catalog
+from orchestration import catalog, schemas
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from orchestration.schemas import Schemas
 
 FOLDER = Path(__file__).resolve().parent.parent / "bootstrap_sql"
 OLDEST_SERVER = 15
+TEXTS = ("deploy", "revert", "verify")
 NEEDS_VECTOR = "-- requires: vector"
+# Of a table that was taken over: what was made before, or what only an empty table takes.
+ADOPTED = (
+    r"create table {table}\b",
+    r"create table \S+ partition of {table}\b",
+    r"alter table {table}(_default)?\b",
+    r"create (unique )?index \S+ on {table}\b",
+    r"select ops\.create_month_partitions\( ?'{table}'",
+    r"(update|insert into|lock table|drop table|delete from) {table}\b",
+    r"insert into \S+ [^;]*\bfrom {table}\b",
+    r"drop (trigger|policy) \S+ on {table}\b",
+    r"(create|drop|comment on) schema {schema}\b",
+)
+# Strings, bodies and comments may hold semicolons.
+TOKENS = re.compile(
+    r"--[^\n]*|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|begin atomic.*?\nend(?=;)|(;)", re.S
+)
 LOCK_KEY = 0x61676E74626F6F6B  # "agntbook": one bootstrap at a time in a database
 
 
@@ -36,16 +57,42 @@ class Change:
     deploy: str
     revert: str
     verify: str
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the file that is applied, in hex."""
-        return hashlib.sha256(self.deploy.encode()).hexdigest()
+    checksum: str  # SHA-256 of the file that is applied, in hex
 
     @property
     def needs_vector(self) -> bool:
         """Whether the change needs pgvector, which PostgreSQL 15 may do without."""
         return self.deploy.startswith(NEEDS_VECTOR)
+
+    def rendered(self, named: Schemas) -> Change:
+        """The change with the schemas' names."""
+        texts = {name: schemas.render(getattr(self, name), named) for name in TEXTS}
+        return replace(self, **texts)
+
+    def without(self, adopted: list[str]) -> Change:
+        """The rendered change without what concerns tables that were taken over.
+
+        If something is left out, the adoption looks itself whether everything is there.
+        """
+        if not adopted:
+            return self
+        names = {
+            "table": "|".join(map(re.escape, adopted)),
+            "schema": "|".join(sorted({re.escape(table.split(".")[0]) for table in adopted})),
+        }
+        pattern = re.compile(
+            "|".join(line.format(**{k: f"(?:{v})" for k, v in names.items()}) for line in ADOPTED)
+        )
+        deploy, revert = (
+            "".join(
+                statement
+                for statement in _statements(text)
+                if not pattern.match(" ".join(re.sub(r"--[^\n]*", "", statement).split()))
+            )
+            for text in (self.deploy, self.revert)
+        )
+        verify = self.verify if deploy == self.deploy else ""
+        return replace(self, deploy=deploy, revert=revert, verify=verify)
 
 
 @dataclass(frozen=True)
@@ -55,6 +102,15 @@ class Status:
     version: str
     state: str  # applied, pending, skipped (no pgvector), changed since
     applied_at: str | None
+
+
+def _statements(script: str) -> Iterator[str]:
+    start = 0
+    for token in TOKENS.finditer(script):
+        if token[2]:
+            yield script[start : token.end()]
+            start = token.end()
+    yield script[start:]
 
 
 def read_changes(folder: Path = FOLDER) -> list[Change]:
@@ -77,12 +133,14 @@ def read_changes(folder: Path = FOLDER) -> list[Change]:
                 raise AgentbooksError(
                     f"bootstrap: {path.name} has no {companion}/{path.name}; write one."
                 )
+        deploy = path.read_text()
         changes.append(
             Change(
                 version=path.stem,
-                deploy=path.read_text(),
+                deploy=deploy,
                 revert=(folder / "revert" / path.name).read_text(),
                 verify=(folder / "verify" / path.name).read_text(),
+                checksum=hashlib.sha256(deploy.encode()).hexdigest(),
             )
         )
     if not changes:
@@ -112,17 +170,35 @@ def status(connection: psycopg.Connection, folder: Path = FOLDER) -> list[Status
     return result
 
 
-def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str]:
+def bootstrap(
+    connection: psycopg.Connection,
+    folder: Path = FOLDER,
+    named: Schemas | None = None,
+    *,
+    adopting_up_to: str | None = None,
+) -> list[str]:
     """Apply every pending change, make the coming months' partitions; return the changes' versions.
 
     Changes that need pgvector are left out on a PostgreSQL 15 without it.
 
+    Args:
+        connection: An open connection in autocommit mode.
+        folder: Where the changes are.
+        named: The raw schemas that are not named as their systems; none: as before.
+        adopting_up_to: While tables are taken over: the number before which files are applied.
+
     Raises:
         AgentbooksError: The server does not fit, another bootstrap runs, an applied file has been
-            edited, or a change fails (it is rolled back; those before it stay).
+            edited, a raw schema would change its name or holds tables already, or a change fails
+            (it is rolled back; those before it stay).
     """
     _check_server(connection)
     with _only_one(connection):
+        named = _name_schemas(connection, named)
+        adopted, is_done = _adopted(connection)
+        if adopting_up_to is None:
+            _check_room(connection, named, is_done)
+        left_out = [] if is_done else adopted
         states = {row.version: row.state for row in status(connection, folder)}
         edited = [version for version, state in states.items() if state == "changed since"]
         if edited:
@@ -130,22 +206,58 @@ def bootstrap(connection: psycopg.Connection, folder: Path = FOLDER) -> list[str
                 f"bootstrap: {edited[0]}.sql was edited after it was applied; restore the file and "
                 "put what you want to change into a new one."
             )
-        done = []
+        done: list[str] = []
         for change in read_changes(folder):
+            if adopting_up_to is not None and change.version >= adopting_up_to:
+                return done
             if states[change.version] == "pending":
-                _apply(connection, change)
+                _apply(
+                    connection,
+                    change.rendered(named).without(left_out),
+                    is_checked=adopting_up_to is None,
+                )
                 done.append(change.version)
         _call_if_there(connection, "ops.maintain_partitions(int)", "ops.maintain_partitions()")
         return done
 
 
-def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> list[str]:
+def apply_all(connection: psycopg.Connection, named: Schemas) -> None:
+    """Apply every change to a database that has none, within a transaction of the caller."""
+    _check_server(connection)
+    connection.execute(
+        "select set_config('agentbooks.raw_schemas', %s, true)", (json.dumps(named),)
+    )
+    for change in read_changes():
+        if not change.needs_vector or _vector_available(connection):
+            _run(connection, change.rendered(named).deploy)
+            connection.execute("reset role")
+            _call_if_there(connection, "ops.sync_archives()")
+
+
+def is_applied(connection: psycopg.Connection) -> bool:
+    """Whether any change is."""
+    return bool(_applied(connection))
+
+
+def begin(connection: psycopg.Connection, named: Schemas, keep: Callable[[], None]) -> None:
+    """Apply the first change together with what its caller has to keep in its tables."""
+    with _only_one(connection), connection.transaction():
+        if not _applied(connection):
+            _name_schemas(connection, named)
+            _apply(connection, read_changes()[0])
+            keep()
+
+
+def revert(
+    connection: psycopg.Connection, to: str, folder: Path = FOLDER, *, is_adopting: bool = False
+) -> list[str]:
     """Revert, newest first, every change that was made after `to`; return their versions.
 
     Args:
         connection: An open connection in autocommit mode.
         to: The version to go back to, which stays applied; `all` reverts everything.
         folder: Where the changes are.
+        is_adopting: Whether tables that were taken over are given back: by `adopt.revert`.
 
     Raises:
         AgentbooksError: `to` is not an applied change, the database holds a change that the folder
@@ -159,10 +271,16 @@ def revert(connection: psycopg.Connection, to: str, folder: Path = FOLDER) -> li
             )
         changes = read_changes(folder)
         _check_known(applied, changes, folder)
+        named = schemas.read(connection)
+        adopted, _ = _adopted(connection)
+        if adopted and not is_adopting:
+            raise AgentbooksError(
+                f"bootstrap: {adopted[0]} was taken over; give it back by `agentbooks bootstrap --revert`."
+            )
         done = []
         for change in reversed(changes):
             if change.version in applied and (to == "all" or change.version > to):
-                _revert(connection, change)
+                _revert(connection, change.rendered(named).without(adopted))
                 done.append(change.version)
         return done
 
@@ -174,13 +292,15 @@ def verify(connection: psycopg.Connection, folder: Path = FOLDER) -> list[tuple[
         Version and, where the check failed, what is missing.
     """
     applied = _applied(connection)
+    named = schemas.read(connection)
+    adopted, _ = _adopted(connection)
     result: list[tuple[str, str | None]] = []
     for change in read_changes(folder):
         if change.version not in applied:
             continue
         try:
             with connection.transaction(force_rollback=True):
-                _run(connection, change.verify)
+                _run(connection, change.rendered(named).without(adopted).verify)
         except psycopg.Error as error:
             result.append((change.version, _first_line(error)))
         else:
@@ -188,15 +308,61 @@ def verify(connection: psycopg.Connection, folder: Path = FOLDER) -> list[tuple[
     return result
 
 
-def _apply(connection: psycopg.Connection, change: Change) -> None:
+def _name_schemas(connection: psycopg.Connection, named: Schemas | None) -> Schemas:
+    if not _applied(connection):
+        # 000_foundation keeps them.
+        connection.execute(
+            "select set_config('agentbooks.raw_schemas', %s, false)", (json.dumps(named or {}),)
+        )
+        return named or {}
+    kept = schemas.read(connection)
+    for system, schema in (named or {}).items():
+        if kept.get(system, system) != schema:
+            raise AgentbooksError(
+                f"bootstrap: {system} is in schema {kept.get(system, system)} here, not in {schema}; "
+                "leave --schema out, or revert everything first."
+            )
+    return kept
+
+
+def _adopted(connection: psycopg.Connection) -> tuple[list[str], bool]:
+    if connection.execute("select to_regclass('ops.adopted_objects')").fetchone() == (None,):
+        return [], True
+    rows = connection.execute("select name, kind, is_done from ops.adopted_objects order by place")
+    known = rows.fetchall()
+    return [name for name, kind, _ in known if kind == "table"], all(done for *_, done in known)
+
+
+def _check_room(connection: psycopg.Connection, named: Schemas, is_done: bool) -> None:
+    if not is_done:
+        raise AgentbooksError(
+            "bootstrap: tables are being taken over here; end it by `agentbooks bootstrap --adopt --yes`."
+        )
+    if _applied(connection):
+        return
+    places = [named.get(system, system) for system in schemas.SYSTEMS]
+    found = connection.execute(
+        "select n.nspname from pg_namespace as n where n.nspname = any(%s) order by 1", (places,)
+    ).fetchone()
+    if found:
+        raise AgentbooksError(
+            f"bootstrap: schema {found[0]} is there already; take its tables over with --adopt, or "
+            "name another with --schema."
+        )
+
+
+def _apply(connection: psycopg.Connection, change: Change, *, is_checked: bool = True) -> None:
+    # What is locked while tables are taken over is in use: all is checked and recorded at the end.
+    before = catalog.objects(connection) if is_checked else {}
+    started = time.perf_counter()
     try:
         with connection.transaction():
-            before, started = catalog.objects(connection), time.perf_counter()
             _run(connection, change.deploy)
             connection.execute("reset role")
-            _call_if_there(connection, "ops.sync_archives()")
-            _run(connection, change.verify)
-            _log(connection, change, "applied", before, started)
+            if is_checked:
+                _call_if_there(connection, "ops.sync_archives()")
+                _run(connection, change.verify)
+            _log(connection, change, "applied", before if is_checked else None, started)
     except psycopg.Error as error:
         raise AgentbooksError(_failure(change, change.deploy, "failed", error)) from error
 
@@ -218,7 +384,7 @@ def _log(
     connection: psycopg.Connection,
     change: Change,
     action: str,
-    before: catalog.Objects,
+    before: catalog.Objects | None,
     started: float,
 ) -> None:
     connection.execute(
@@ -226,7 +392,8 @@ def _log(
         " values (%s, %s, %s, %s)",
         (change.version, action, change.checksum, round((time.perf_counter() - started) * 1000, 1)),
     )
-    catalog.record(connection, change.version, before)
+    if before is not None:
+        catalog.record(connection, change.version, before)
 
 
 def _call_if_there(connection: psycopg.Connection, function: str, call: str | None = None) -> None:
@@ -236,7 +403,8 @@ def _call_if_there(connection: psycopg.Connection, function: str, call: str | No
 
 def _run(connection: psycopg.Connection, script: str) -> None:
     """Run a whole file at once: without parameters psycopg sends several statements as they are."""
-    connection.execute(script.encode())
+    if script:
+        connection.execute(script.encode())
 
 
 def _applied(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:

@@ -1,7 +1,7 @@
 """What bootstrap_sql has made in a database: recorded as it is made, compared when asked.
 
-The objects are those in schemas of `agentbooks_owner`. Partitions are left out: they come and go
-with the months.
+The objects are those of `agentbooks_owner`, and those in its schemas. Partitions are left out: they
+come and go with the months.
 """
 
 from __future__ import annotations
@@ -31,20 +31,25 @@ select
 """
 
 OBJECTS = """
-with ours as (
-    select n.oid, n.nspname::text, n.nspacl
+with owner as (
+    select r.oid from pg_roles as r where r.rolname = 'agentbooks_owner'
+),
+ours as (
+    select n.oid, n.nspname::text, n.nspacl, n.nspowner
     from pg_namespace as n
-    where n.nspowner = (select r.oid from pg_roles as r where r.rolname = 'agentbooks_owner')
+    where n.nspname not like 'pg\\_%'
 ),
 relations as (
     select c.*, o.nspname || '.' || c.relname as name
-    from pg_class as c join ours as o on o.oid = c.relnamespace
+    from pg_class as c
+    join ours as o on o.oid = c.relnamespace
+    join owner as w on w.oid in (o.nspowner, c.relowner)
     where c.relkind in ('r', 'p', 'v', 'm', 'S', 'i', 'I') and not c.relispartition
 )
-select 'schema', nspname, concat_ws(' · ', obj_description(oid, 'pg_namespace'), (
+select 'schema', nspname, concat_ws(' · ', obj_description(ours.oid, 'pg_namespace'), (
     select string_agg(x::text, ',' order by x::text) from unnest(nspacl) as x
 ))
-from ours
+from ours join owner on owner.oid = ours.nspowner
 union all
 select
     case relkind when 'v' then 'view' when 'm' then 'view' when 'S' then 'sequence' else 'table' end,
@@ -99,7 +104,9 @@ select 'function', p.oid::regprocedure::text, concat_ws(
     obj_description(p.oid, 'pg_proc'), p.proowner::regrole,
     (select string_agg(x::text, ',' order by x::text) from unnest(p.proacl) as x)
 )
-from pg_proc as p join ours as o on o.oid = p.pronamespace
+from pg_proc as p
+join ours as o on o.oid = p.pronamespace
+join owner as w on w.oid in (o.nspowner, p.proowner)
 """
 
 COMPARISON = """

@@ -128,11 +128,25 @@ def bootstrap(
         str | None,
         typer.Option(metavar="VERSION", help="Undo every change after VERSION; `all` undoes all."),
     ] = None,
+    schema: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SYSTEM=SCHEMA",
+            help="Where a system's raw tables are; said once, at first; several times.",
+        ),
+    ] = None,
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Take over tables that are there: show what it would do."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --adopt: do it.")] = False,
 ) -> None:
     """Create the raw schemas, or bring them up to date."""
+    from orchestration import adopt as adoption
     from orchestration import bootstrap as changes
-    from orchestration import catalog, database
+    from orchestration import catalog, database, schemas
 
+    named = schemas.parse(schema) if schema else None
     with database.connect(autocommit=True) as connection:
         if status:
             for row in changes.status(connection):
@@ -150,10 +164,12 @@ def bootstrap(
                     "above name, or revert to the change before and apply it again."
                 )
         elif revert is not None:
-            undone = changes.revert(connection, revert)
+            undone = adoption.revert(connection, revert)
             typer.echo(f"{len(undone)} changes reverted.")
+        elif adopt:
+            adoption.adopt(connection, named or {}, is_confirmed=yes, tell=typer.echo)
         else:
-            for version in (done := changes.bootstrap(connection)):
+            for version in (done := changes.bootstrap(connection, named=named)):
                 typer.echo(f"applied {version}")
             skipped = [row for row in changes.status(connection) if row.state == "skipped"]
             typer.echo(f"{len(done)} changes applied; the raw schemas are up to date.")

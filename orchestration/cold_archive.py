@@ -107,7 +107,7 @@ STAGED = """
     inner join pg_class as read on d.refclassid = 'pg_class'::regclass and d.refobjid = read.oid
     where v.relnamespace = to_regnamespace('staging')
         and read.oid in (
-            to_regclass(%(table)s), to_regclass('history.' || replace(%(table)s, '.', '__'))
+            to_regclass(%(table)s), to_regclass('history.' || ops.archive_name(%(table)s))
         )
 """
 CHECKSUMS = "select ops.column_checksums(%s, %s)"

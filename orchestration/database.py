@@ -9,7 +9,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from orchestration import server
+from orchestration import schemas, server
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -63,11 +63,16 @@ def connect(
     url = url or database_url()
     parameters = _parameters(url, source)
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             url,
             application_name=application_name,
             **{"connect_timeout": parameters.get("connect_timeout", 10)} | options,
         )
+        if renamed := schemas.read(connection):
+            connection.cursor_factory = schemas.cursor_factory(renamed)
+        if not connection.autocommit:
+            connection.rollback()
+        return connection
     except psycopg.Error as error:
         # Of several addresses the last one's failure stands at the end, after "... failed: ".
         reason = str(error).rpartition(" failed: ")[2].strip().partition("\n")[0]

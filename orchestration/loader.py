@@ -362,7 +362,7 @@ def _ensure_partitions(
     place = COLUMNS[table].index(column)
     months = sorted({row[place].date().replace(day=1) for row in rows})
     connection.execute(
-        "select ops.create_month_partitions(%s::regclass, month, month)"
+        "select ops.create_month_partitions(ops.in_raw_schemas(%s)::regclass, month, month)"
         " from unnest(%s::date[]) as month",
         (table, months),
     )

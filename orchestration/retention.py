@@ -78,7 +78,8 @@ select
     ) || ' (' || p.reason || ')' as words,
     p.payload_columns,
     %(as_of)s - ops.interval_of(p.payload_for) as payload_before,
-    t.partrelid is not null as is_monthly
+    t.partrelid is not null as is_monthly,
+    'archive.' || coalesce(ops.archive_name(to_regclass(p.table_name)), '') as archive
 from seeds.retention_policies as p
 left join pg_partitioned_table as t on to_regclass(p.table_name) = t.partrelid
 order by p.table_name, p.clock
@@ -232,11 +233,7 @@ class Policy:
     payload_columns: str | None
     payload_before: datetime | None
     is_monthly: bool
-
-    @property
-    def archive(self) -> str:
-        """The archive of its table."""
-        return "archive." + self.table_name.replace(".", "__", 1)
+    archive: str  # of its table, if it has one
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,8 @@ def _ensure_partitions(connection: psycopg.Connection[Any], writes: Sequence[Wri
     _become(connection, LOADER)
     for table, month in sorted(months):
         connection.execute(
-            "select ops.create_month_partitions(%s::regclass, %s, %s)", (table, month, month)
+            "select ops.create_month_partitions(ops.in_raw_schemas(%s)::regclass, %s, %s)",
+            (table, month, month),
         )
 
 

@@ -110,6 +110,14 @@ RULES = {
 
 # The tables of ops have no rows of tenants, so that rights alone count.
 OPS = {
+    "ops.raw_schemas": {
+        "loader": "s",
+        "refresher": "s",
+        "retention": "s",
+        "service_role": "s",
+        "authenticated": "s",
+    },
+    "ops.adopted_objects": {},
     "ops.schema_changes": {"loader": "s", "refresher": "s", "retention": "s"},
     "ops.schema_versions": {"loader": "s", "refresher": "s", "retention": "s"},
     "ops.schema_objects": {"loader": "s", "refresher": "s", "retention": "s"},

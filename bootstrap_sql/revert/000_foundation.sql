@@ -3,6 +3,9 @@
 drop table ops.schema_objects;
 drop view ops.schema_versions;
 drop table ops.schema_changes;
+drop function ops.in_raw_schemas(text);
+drop table ops.adopted_objects;
+drop table ops.raw_schemas;
 drop schema ops;
 
 do $roles$

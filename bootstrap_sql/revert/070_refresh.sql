@@ -7,6 +7,7 @@ drop function ops.seal_periods(regclass, date[]);
 drop function ops.rows_checksum(text);
 drop function ops.sealed_table(text);
 drop function ops.in_periods(text, date[], boolean);
+drop function ops.archive_name(regclass);
 drop function ops.relation_name(regclass);
 drop function ops.unseen_changes(text, text[]);
 drop function ops.note_view(text, text);

@@ -19,5 +19,4 @@ drop function ops.sync_archives();
 drop function ops.create_archive(regclass);
 drop view ops.archives;
 drop function ops.archive_of(regclass);
-drop function ops.archive_name(regclass);
 drop schema archive cascade;

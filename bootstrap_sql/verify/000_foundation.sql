@@ -22,4 +22,14 @@ select kind, name, definition, version, server_major
 from ops.schema_objects
 where false;
 
+select system, schema_name
+from ops.raw_schemas
+where false;
+
+select name, kind, original, goal, is_done, place
+from ops.adopted_objects
+where false;
+
+select 'ops.in_raw_schemas(text)'::regprocedure;
+
 select 1 / has_schema_privilege('agentbooks_loader', 'ops', 'usage')::int;

@@ -9,6 +9,7 @@ select
     'ops.note_view(text, text)'::regprocedure,
     'ops.unseen_changes(text, text[])'::regprocedure,
     'ops.relation_name(regclass)'::regprocedure,
+    'ops.archive_name(regclass)'::regprocedure,
     'ops.in_periods(text, date[], boolean)'::regprocedure,
     'ops.sealed_table(text)'::regprocedure,
     'ops.rows_checksum(text)'::regprocedure,

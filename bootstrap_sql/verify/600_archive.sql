@@ -9,7 +9,8 @@ select
     1 / (not exists (
         select from pg_class as c
         where
-            c.relnamespace::regnamespace::text in ('raaf', 'observability', 'traceability', 'chat', 'agentic')
+            c.relnamespace::regnamespace::text in (select s.schema_name from ops.raw_schemas as s)
+            and c.relowner = 'agentbooks_owner'::regrole
             and c.relkind in ('r', 'p')
             and not c.relispartition
             and to_regclass(format('history.%I', ops.archive_name(c.oid))) is null

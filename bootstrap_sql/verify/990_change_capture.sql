@@ -3,7 +3,8 @@
 select 1 / (count(*) = 0)::int as every_table_is_captured
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
-where n.nspname in ('raaf', 'observability', 'traceability', 'chat', 'agentic')
+where n.nspname in (select s.schema_name from ops.raw_schemas as s)
+    and c.relowner = 'agentbooks_owner'::regrole
     and c.relkind in ('r', 'p')
     and not c.relispartition
     and n.nspname || '.' || c.relname not in (

@@ -42,8 +42,8 @@
             $model_sql${{ model_sql }}$model_sql$,
             '{{ grain }}',
             {{ "'" ~ (period or key) ~ "'" if period or key else "null" }},
-            $dirty_sql${{ dirty_sql }}$dirty_sql$,
-            array['{{ inputs | join("', '") }}'],
+            ops.in_raw_schemas($dirty_sql${{ dirty_sql }}$dirty_sql$),
+            ops.in_raw_schemas(array['{{ inputs | join("', '") }}']::text)::text[],
             $published${{ published }}$published$,
             {{ should_full_refresh() }}
         )

@@ -1,0 +1,271 @@
+"""Tables of the original definitions are taken over where they are, and given back as they were."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import originals
+import psycopg
+import pytest
+from conftest import ROOT
+from faults import value
+from psycopg import sql
+from raw_rows import ROWS
+from refreshing import Refresher
+
+from orchestration import adopt, bootstrap, catalog, database, schemas, simulated_traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from conftest import TestServer
+
+NAMED = {system: f"legacy_{system}" for system in schemas.SYSTEMS}
+APPLICATION = "legacy_app"
+FAULTS = int(os.environ.get("AGENTBOOKS_FAULTS", "40")) // 10
+
+
+def make_originals(server: TestServer, systems: tuple[str, ...] = schemas.SYSTEMS) -> str:
+    """Make a database with the tables of the originals in schemas of other names, owned by an application."""
+    url = server.empty_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        has_vector = server.major > 15
+        if has_vector:
+            connection.execute("create extension vector")
+        if not connection.execute("select to_regrole(%s)", (APPLICATION,)).fetchone()[0]:  # type: ignore[index]
+            connection.execute(f"create role {APPLICATION}".encode())
+        for system in systems:
+            connection.execute(
+                f"create schema {NAMED[system]} authorization {APPLICATION}".encode()
+            )
+            connection.execute(f"set role {APPLICATION}".encode())
+            connection.execute(f"set search_path = {NAMED[system]}, public".encode())
+            connection.execute(originals.tables(system, has_vector=has_vector).encode())
+            connection.execute("reset role")
+        connection.execute("reset search_path")
+    return url
+
+
+def columns(connection: psycopg.Connection, table: str) -> list[str]:
+    """The columns that may be written."""
+    rows = connection.execute(
+        "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0"
+        " and not attisdropped and attgenerated = '' order by attnum",
+        (table,),
+    )
+    return [name for (name,) in rows]
+
+
+def copy_rows(source: str, target: str, named: tuple[schemas.Schemas, schemas.Schemas]) -> int:
+    """Copy the rows of all raw tables in the columns that both sides have, checks but no triggers."""
+    copied = 0
+    with psycopg.connect(source) as reader, psycopg.connect(target) as writer:
+        for connection in (reader, writer):
+            connection.execute("set timezone = 'UTC'")
+        for table in ROWS:
+            there, here = (schemas.render(table, names) for names in named)
+            sides = ((reader, there), (writer, here))
+            if any(value(side, f"select to_regclass('{name}') is null") for side, name in sides):
+                continue
+            both = [c for c in columns(reader, there) if c in columns(writer, here)]
+            # Cycles of keys; but what only a trigger can fill has to be filled.
+            is_filled = table in ("chat.message_versions", "agentic.agent_audit_log")
+            role = "origin" if is_filled else "replica"
+            writer.execute(f"set session_replication_role = {role}".encode())
+            names = sql.SQL(", ").join(map(sql.Identifier, both))
+            out = sql.SQL("copy (select {} from {}) to stdout").format(names, sql.SQL(there))
+            into = sql.SQL("copy {} ({}) from stdin").format(sql.SQL(here), names)
+            with reader.cursor().copy(out) as read, writer.cursor().copy(into) as write:
+                for block in read:
+                    write.write(block)
+                    copied += 1
+    return copied
+
+
+def contents(url: str) -> dict[str, Any]:
+    """All that the catalog says of the originals' schemas, and all rows."""
+    names = list(NAMED.values())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        found: dict[str, Any] = adopt.shapes(connection, names)
+        for table in found:
+            hashed = f"select count(*), sum(hashtextextended(t::text, 0)) from {table} as t"
+            found[table]["rows"] = connection.execute(hashed.encode()).fetchone()
+        found["routines"] = adopt.routines(connection, names)
+        found["rights"] = {name: adopt.schema_rights(connection, name) for name in names}
+        return found
+
+
+def differences(before: Any, after: Any, place: str = "") -> list[str]:
+    """Where two such descriptions differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            line
+            for key in sorted({*before, *after})
+            for line in differences(before.get(key), after.get(key), f"{place} {key}")
+        ]
+    return [] if before == after else [f"{place}: {before} is now {after}"]
+
+
+def adopted(url: str, *, is_confirmed: bool = True) -> list[str]:
+    """Take over what there is, and return what was told."""
+    told: list[str] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        adopt.adopt(connection, NAMED, is_confirmed=is_confirmed, tell=told.append)
+    return told
+
+
+@pytest.fixture(scope="module")
+def filled(server18: TestServer) -> str:
+    """A database with the originals and three days of traffic in them."""
+    simulated, url = server18.database(), make_originals(server18)
+    with database.connect(simulated, autocommit=True) as connection:
+        simulated_traffic.write(connection, simulated_traffic.simulate_traffic(3, 60).writes)
+    assert copy_rows(simulated, url, ({}, NAMED)) > 1000
+    with psycopg.connect(url) as connection:
+        # The steps of some are in a column that the original does not have.
+        connection.execute(
+            "update legacy_traceability.success_patterns set agent_sequence = '{coder}'"
+            " where agent_sequence = '{}'"
+        )
+    return url
+
+
+def test_originals_are_taken_over_and_given_back(
+    server18: TestServer, filled: str, build_marts: Callable[..., None]
+) -> None:
+    """Rows that an adoption loses, counts twice or shifts by a time zone; what a revert leaves behind."""
+    before = contents(filled)
+    told = adopted(filled, is_confirmed=False)
+    assert differences(before, contents(filled)) == [], "a report changes nothing"
+    assert "to_regclass" not in " ".join(told)
+    with psycopg.connect(filled) as connection:
+        assert value(connection, "select to_regclass('ops.adopted_objects') is null")
+
+    # The same rows in tables of our own.
+    ours = server18.database()
+    copy_rows(filled, ours, (NAMED, {}))
+
+    adopted(filled)
+    with psycopg.connect(filled, autocommit=True) as connection:
+        assert [row for row in bootstrap.verify(connection) if row[1]] == []
+        found = catalog.compare(connection)
+        assert [line for line in catalog.lines(found) if ": " in line] == []
+        salt = value(psycopg.connect(ours), "select salt from ops.pseudonym_salt")
+        connection.execute("update ops.pseudonym_salt set salt = %s", (salt,))
+    # With all of dbt's tests.
+    build_marts(filled)
+    refreshers = [Refresher.build(url, build_marts) for url in (ours, filled)]
+    rows = []
+    for refresher in refreshers:
+        with psycopg.connect(refresher.url) as connection:
+            rows.append(refresher.rows(connection))
+    assert sum(map(len, rows[0].values())) > 1000, "the negative control: there are rows"
+    assert [name for name in rows[0] if rows[0][name] != rows[1][name]] == []
+
+    with psycopg.connect(filled, autocommit=True) as connection:
+        adopt.revert(connection, "all")
+        assert value(connection, "select to_regnamespace('ops') is null")
+    assert differences(before, contents(filled)) == []
+
+
+def connection_to(url: str) -> psycopg.Connection:
+    """A connection in autocommit mode that its caller closes."""
+    return psycopg.connect(url, autocommit=True)
+
+
+@contextmanager
+def processes(socket: Path) -> Iterator[None]:
+    """Have somebody who starts commands that stop at a step: see stepwise.py."""
+    jobs = subprocess.Popen(
+        [sys.executable, "tests/stepwise.py", str(socket)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert jobs.stdout
+        jobs.stdout.readline()
+        yield
+    finally:
+        jobs.kill()
+        jobs.wait()
+
+
+def run(socket: Path, url: str, command: list[str], kill_at: str = "") -> list[str]:
+    """Run a command to its end, or to a step before which it is killed; return its steps."""
+    with Client(str(socket)) as pipe:
+        pid = pipe.recv()
+        pipe.send((command, {"AGENTBOOKS_DATABASE_URL": url}, kill_at))
+        told = pipe.recv()
+        if isinstance(told, list):
+            os.kill(pid, signal.SIGKILL)
+            with suppress(EOFError, ConnectionResetError):
+                pipe.recv()
+            return told
+        steps: list[str] = told[0]
+        assert "agentbooks:" not in told[1], told[1]
+        return steps
+
+
+def test_an_adoption_that_is_killed_goes_on(server18: TestServer, tmp_path: Path) -> None:
+    """An adoption or a revert that dies half-way, and leaves what no second run gets over."""
+    small = ("raaf", "observability", "traceability")
+    source = make_originals(server18, small)
+    with psycopg.connect(source) as connection:
+        connection.execute(
+            "insert into legacy_raaf.raaf_tracing_traces (trace_id, workflow_name, created_at, updated_at)"
+            " values ('trace_1', 'Refund', '2026-03-01 23:30', '2026-03-01 23:30')"
+        )
+    socket = tmp_path / "socket"
+    names = [f"--schema={system}={NAMED[system]}" for system in small]
+    commands = {
+        "adopt": ["bootstrap", *names, "--adopt", "--yes"],
+        "revert": ["bootstrap", "--revert", "all"],
+    }
+
+    def copy(of: str) -> str:
+        server18.made += 1
+        name = f"test_{server18.made}"
+        with connection_to(server18.url()) as connection:
+            connection.execute(f"create database {name} template {of.rpartition('/')[2]}".encode())
+        return server18.url(name)
+
+    def state(url: str) -> dict[str, Any]:
+        found = contents(url)
+        with connection_to(url) as connection:
+            found["ours"] = {
+                " ".join(key): text for key, text in catalog.objects(connection).items()
+            }
+        return found
+
+    with processes(socket):
+        undisturbed = copy(source)
+        steps = {"adopt": run(socket, undisturbed, commands["adopt"])}
+        expected = {"adopt": state(undisturbed)}
+        ready = copy(undisturbed)
+        steps["revert"] = run(socket, undisturbed, commands["revert"])
+        expected["revert"] = state(undisturbed)
+        assert differences(contents(source), contents(undisturbed)) == []
+        assert min(map(len, steps.values())) > 100
+        random = Random(8)
+        for number in range(max(FAULTS, 2)):
+            what = ("adopt", "revert")[number % 2]
+            url = copy(source if what == "adopt" else ready)
+            at = random.choice(steps[what])
+            run(socket, url, commands[what], kill_at=at)
+            with connection_to(url) as connection:
+                is_there = value(connection, "select to_regclass('ops.schema_changes') is not null")
+            if what == "adopt" or is_there:
+                run(socket, url, commands[what])
+            assert differences(expected[what], state(url)) == [], f"{what}, killed at {at}"
+            with connection_to(server18.url()) as connection:
+                connection.execute(f"drop database {url.rpartition('/')[2]} with (force)".encode())
