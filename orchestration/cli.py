@@ -28,7 +28,9 @@ retention = typer.Typer(help="How long rows are kept, and where.", no_args_is_he
 hold = typer.Typer(
     help="Legal holds: rows that neither leave nor are erased.", no_args_is_help=True
 )
+backfill = typer.Typer(help="Fill columns that came later from older rows.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(backfill, name="backfill")
 app.add_typer(retention, name="retention")
 app.add_typer(hold, name="hold")
 app.add_typer(prices, name="prices")
@@ -524,6 +526,20 @@ def hold_list() -> None:
     with database.connect(autocommit=True) as connection:
         for line in erasure.holds(connection):
             typer.echo(line)
+
+
+@backfill.command("raaf")
+def backfill_raaf() -> None:
+    """Fill names, prompts, contexts and messages of RAAF's spans from their attributes, beside writers."""
+    from orchestration import backfill as backfills
+    from orchestration import database, demo
+
+    with (
+        database.connect(autocommit=True) as connection,
+        demo.console.status("RAAF: 0 spans") as line,
+    ):
+        summary = backfills.raaf(connection, lambda seen: line.update(f"RAAF: {seen:,} spans"))
+    typer.echo(summary.sentence())
 
 
 def _moment(day: datetime | None) -> datetime:
