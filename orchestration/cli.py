@@ -528,6 +528,47 @@ def hold_list() -> None:
             typer.echo(line)
 
 
+@app.command()
+def partition(
+    table: RAW_TABLE,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Its time; by default that by which marts count it."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only tell what would be, and what stands in the way.")
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Drop the old rows, which are kept until then.")
+    ] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Leave it in one piece, or make it so again.")
+    ] = False,
+) -> None:
+    """Make a raw table in one piece partitioned by month, beside its writers; run again, it goes on."""
+    from orchestration import database, demo, growth
+
+    if plan + finish + back > 1:
+        raise AgentbooksError("partition: choose one of --plan, --finish and --back.")
+    with database.connect(autocommit=True) as connection:
+        if plan:
+            for line in growth.plan(connection, table, by):
+                typer.echo(line)
+        elif finish:
+            growth.finish(connection, table)
+            typer.echo(f"{table} is partitioned; its old rows are dropped.")
+        elif back:
+            growth.undo(connection, table)
+            typer.echo(f"{table} is in one piece.")
+        else:
+            with demo.console.status(f"{table}: begins") as line:
+                growth.partition(connection, table, by, lambda step: line.update(step.sentence()))
+            typer.echo(
+                f"{table} is partitioned. Its old rows are kept: --back makes it as it was, --finish "
+                "drops them."
+            )
+
+
 @backfill.command("raaf")
 def backfill_raaf() -> None:
     """Fill names, prompts, contexts and messages of RAAF's spans from their attributes, beside writers."""
