@@ -125,9 +125,10 @@ def finish(connection: psycopg.Connection, table: str) -> None:
     """
     with _told(table):
         _need(connection, table, switched=True)
-        patiently(lambda: connection.execute("select ops.finish_growth(%s)", (table,)))
         with connection.transaction():
-            catalog.record_table(connection, table)
+            for step in _progress(connection, table):
+                catalog.record_table(connection, step.relation_name)
+        patiently(lambda: connection.execute("select ops.finish_growth(%s)", (table,)))
 
 
 def undo(connection: psycopg.Connection, table: str) -> None:
