@@ -197,6 +197,22 @@ begin
 end
 $restore$;
 
+-- What waits in the default partition is written anew once its month is made, and then has to have a name.
+do $waiting$
+begin
+    if to_regclass('raaf.raaf_tracing_spans_default') is not null then
+        update raaf.raaf_tracing_spans_default
+        set agent_name = coalesce(
+            nullif(btrim(left(span_attributes ->> 'agent.name', 255)), ''),
+            nullif(btrim(left(span_attributes #>> '{agent,name}', 255)), ''),
+            nullif(btrim(name), ''),
+            'unknown'
+        )
+        where kind = 'agent' and btrim(coalesce(agent_name, '')) = '';
+    end if;
+end
+$waiting$;
+
 -- Spans that are there already have no names yet: to give each one would keep writers waiting, so that
 -- checks bind what is written from now on, and `agentbooks backfill raaf` does the rest.
 do $checks$

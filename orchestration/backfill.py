@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-BATCH = 5_000
+BATCH = 2_500  # a writer waits for a whole one, if for a row
 PATIENCE = 600.0  # seconds for which a lock may be refused again and again
 RAAF = "raaf.raaf_tracing_spans"
 # What another session may have done in the meantime, and what comes to nothing on a second try.
