@@ -29,7 +29,7 @@ CHUNK = 500_000
 
 TRACES = """
 insert into raaf.raaf_tracing_traces (trace_id, started_at)
-select 'trace_' || i, timestamptz '2026-01-01 00:00+00' + i * interval '90 days' / %(traces)s
+select 'trace_' || i, timestamptz '2026-01-01 00:00+00' + interval '90 days' * (i / %(traces)s::float8)
 from generate_series(%(first)s::int, %(last)s::int) as i
 """
 SPANS = """
@@ -52,7 +52,7 @@ OLD_COSTS = """
 insert into observability.cost_records (id, execution_id, node_id, node_type, cost, category, created_at, tokens_used)
 select
     gen_random_uuid(), 'e' || i / 5, 'node ' || i %% 5, 'llm', 0.001 * (i %% 1000), 'llm',
-    timestamptz '2025-01-01 00:00+00' + i * interval '540 days' / %(rows)s, '{"input": 100, "output": 10}'
+    timestamptz '2025-01-01 00:00+00' + interval '540 days' * (i / %(rows)s::float8), '{"input": 100, "output": 10}'
 from generate_series(%(first)s::int, %(last)s::int) as i
 """
 WAITS = """

@@ -101,56 +101,65 @@ immutable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+    said constant text := attributes::text;
 begin
     agent_name := nullif(btrim(left(raaf.attribute(attributes, 'agent.name') #>> '{}', 255)), '');
     if kind = 'agent' then
         agent_name := coalesce(agent_name, nullif(btrim(name), ''), 'unknown');
     end if;
-    -- Most spans have nothing of the rest, and each look costs.
-    if not attributes::text ~ '_(data|context|messages|metadata|prompt|response)|function|messages' then
-        return;
-    end if;
 
-    prompt_data := coalesce(
-        raaf.document(attributes, 'prompt_data', '{prompt_data,agent.prompt_data}'),
-        jsonb_build_object('text', raaf.attribute(attributes, 'agent.initial_user_prompt'))
-    );
-    input_context := coalesce(
-        raaf.document(attributes, 'input_context', '{input_context,agent.input_context}'),
-        jsonb_build_object('data', raaf.document(attributes, 'function.input', '{function.input}'))
-    );
-    output_context := coalesce(
-        raaf.document(attributes, 'output_context', '{output_context,agent.output_context}'),
-        jsonb_build_object('data', raaf.document(attributes, 'function.output', '{function.output}'))
-    );
-    chat_messages := raaf.document(
-        attributes, 'chat_messages',
-        '{chat_messages,agent.chat_messages,agent.conversation_messages,llm.request.messages}'
-    );
-    execution_metadata := raaf.document(
-        attributes, 'execution_metadata', '{execution_metadata,agent.execution_metadata}'
-    );
+    -- Most spans have little of the rest, and each look costs.
+    if strpos(said, 'prompt_data') > 0 then
+        prompt_data := raaf.document(attributes, 'prompt_data', '{prompt_data,agent.prompt_data}');
+    end if;
+    if prompt_data is null and strpos(said, 'initial_user_prompt') > 0 then
+        prompt_data := jsonb_build_object('text', raaf.attribute(attributes, 'agent.initial_user_prompt'));
+    end if;
+    if strpos(said, 'input_context') > 0 then
+        input_context := raaf.document(attributes, 'input_context', '{input_context,agent.input_context}');
+    end if;
+    if input_context is null and strpos(said, 'function') > 0 then
+        input_context := jsonb_build_object('data', raaf.document(attributes, 'function.input', '{function.input}'));
+    end if;
+    if strpos(said, 'output_context') > 0 then
+        output_context := raaf.document(attributes, 'output_context', '{output_context,agent.output_context}');
+    end if;
+    if output_context is null and strpos(said, 'function') > 0 then
+        output_context := jsonb_build_object('data', raaf.document(attributes, 'function.output', '{function.output}'));
+    end if;
+    if strpos(said, 'messages') > 0 then
+        chat_messages := raaf.document(
+            attributes, 'chat_messages',
+            '{chat_messages,agent.chat_messages,agent.conversation_messages,llm.request.messages}'
+        );
+    end if;
+    if strpos(said, 'execution_metadata') > 0 then
+        execution_metadata := raaf.document(
+            attributes, 'execution_metadata', '{execution_metadata,agent.execution_metadata}'
+        );
+    end if;
     prompt_data := nullif(prompt_data, '{"text": null}');
     input_context := nullif(input_context, '{"data": null}');
     output_context := nullif(output_context, '{"data": null}');
 
-    if not raaf.is_prompt_data(coalesce(prompt_data, '{}')) then
+    if prompt_data is not null and not raaf.is_prompt_data(prompt_data) then
         refused := refused || 'prompt_data'::text;
         prompt_data := null;
     end if;
-    if not raaf.is_span_context(coalesce(input_context, '{}')) then
+    if input_context is not null and not raaf.is_span_context(input_context) then
         refused := refused || 'input_context'::text;
         input_context := null;
     end if;
-    if not raaf.is_span_context(coalesce(output_context, '{}')) then
+    if output_context is not null and not raaf.is_span_context(output_context) then
         refused := refused || 'output_context'::text;
         output_context := null;
     end if;
-    if not raaf.is_chat_messages(coalesce(chat_messages, '[]')) then
+    if chat_messages is not null and not raaf.is_chat_messages(chat_messages) then
         refused := refused || 'chat_messages'::text;
         chat_messages := null;
     end if;
-    if not raaf.is_execution_metadata(coalesce(execution_metadata, '{}')) then
+    if execution_metadata is not null and not raaf.is_execution_metadata(execution_metadata) then
         refused := refused || 'execution_metadata'::text;
         execution_metadata := null;
     end if;
@@ -292,11 +301,18 @@ declare
     rule record;
     validated int := 0;
 begin
+    -- Archived months were tables of their own when they left, and come back with the checks that they had.
     for rule in
-        select k.conname from pg_constraint as k
-        where k.conrelid = checked and k.contype = 'c' and not k.convalidated
+        select r.relation, k.conname
+        from (
+            select checked as relation
+            union all
+            select i.inhrelid::regclass from pg_inherits as i where i.inhparent = ops.archive_of(checked)
+        ) as r
+        join pg_constraint as k on k.conrelid = r.relation
+        where k.contype = 'c' and not k.convalidated
     loop
-        execute format('alter table %s validate constraint %I', checked, rule.conname);
+        execute format('alter table %s validate constraint %I', rule.relation, rule.conname);
         validated := validated + 1;
     end loop;
     return validated;
@@ -304,7 +320,8 @@ end
 $function$;
 
 comment on function ops.validate_checks(regclass) is
-'Has the checks of a table that bind new rows alone looked up in the others, beside writers; returns how many.';
+'Has the checks of a table that bind new rows alone looked up in the others, those of archived months too, beside '
+'writers; returns how many.';
 
 revoke all on function raaf.attribute(jsonb, text) from public;
 revoke all on function raaf.document(jsonb, text, text[]) from public;
