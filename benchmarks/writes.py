@@ -93,19 +93,19 @@ def _microseconds(table: Table, rounds: Rounds, rows: int) -> float:
 
 
 @contextmanager
-def _fresh_database(dsn: str) -> Iterator[psycopg.Connection]:
+def _fresh_database(dsn: str, name: str = DATABASE) -> Iterator[psycopg.Connection]:
     """Make a database with the raw schemas and the rows that all others hang on."""
     with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute(f"drop database if exists {DATABASE} with (force)".encode())
-        admin.execute(f"create database {DATABASE} template template0".encode())
+        admin.execute(f"drop database if exists {name} with (force)".encode())
+        admin.execute(f"create database {name} template template0".encode())
         try:
-            url = dsn.rsplit("/", 1)[0] + f"/{DATABASE}"
+            url = dsn.rsplit("/", 1)[0] + f"/{name}"
             with psycopg.connect(url, autocommit=True) as connection:
                 bootstrap.bootstrap(connection)
                 connection.execute(PARENT_ROWS)
                 yield connection
         finally:
-            admin.execute(f"drop database if exists {DATABASE} with (force)".encode())
+            admin.execute(f"drop database if exists {name} with (force)".encode())
 
 
 def _setting(connection: psycopg.Connection, name: str) -> object:

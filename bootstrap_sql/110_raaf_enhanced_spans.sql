@@ -197,29 +197,50 @@ begin
 end
 $restore$;
 
--- Agents' spans that were written while there was no such column.
-update raaf.raaf_tracing_spans as spans
-set agent_name = coalesce(
-    nullif(btrim(left(spans.span_attributes ->> 'agent.name', 255)), ''),
-    nullif(btrim(left(spans.span_attributes #>> '{agent,name}', 255)), ''),
-    nullif(btrim(spans.name), ''),
-    'unknown'
-)
-where spans.kind = 'agent' and btrim(coalesce(spans.agent_name, '')) = '';
+-- What waits in the default partition is written anew once its month is made, and then has to have a name.
+do $waiting$
+begin
+    if to_regclass('raaf.raaf_tracing_spans_default') is not null then
+        update raaf.raaf_tracing_spans_default
+        set agent_name = coalesce(
+            nullif(btrim(left(span_attributes ->> 'agent.name', 255)), ''),
+            nullif(btrim(left(span_attributes #>> '{agent,name}', 255)), ''),
+            nullif(btrim(name), ''),
+            'unknown'
+        )
+        where kind = 'agent' and btrim(coalesce(agent_name, '')) = '';
+    end if;
+end
+$waiting$;
 
-alter table raaf.raaf_tracing_spans
-add constraint check_agent_name_for_agent_spans
-check (kind <> 'agent' or btrim(coalesce(agent_name, '')) <> ''),
-add constraint check_valid_prompt_data
-check (prompt_data is null or raaf.is_prompt_data(prompt_data)),
-add constraint check_valid_input_context
-check (input_context is null or raaf.is_span_context(input_context)),
-add constraint check_valid_output_context
-check (output_context is null or raaf.is_span_context(output_context)),
-add constraint check_valid_chat_messages
-check (chat_messages is null or raaf.is_chat_messages(chat_messages)),
-add constraint check_valid_execution_metadata
-check (execution_metadata is null or raaf.is_execution_metadata(execution_metadata));
+-- Spans that are there already have no names yet: to give each one would keep writers waiting, so that
+-- checks bind what is written from now on, and `agentbooks backfill raaf` does the rest.
+do $checks$
+declare
+    rule record;
+begin
+    for rule in
+        select *
+        from (values
+            ('agent_name_for_agent_spans', $$kind <> 'agent' or btrim(coalesce(agent_name, '')) <> ''$$),
+            ('valid_prompt_data', 'prompt_data is null or raaf.is_prompt_data(prompt_data)'),
+            ('valid_input_context', 'input_context is null or raaf.is_span_context(input_context)'),
+            ('valid_output_context', 'output_context is null or raaf.is_span_context(output_context)'),
+            ('valid_chat_messages', 'chat_messages is null or raaf.is_chat_messages(chat_messages)'),
+            (
+                'valid_execution_metadata',
+                'execution_metadata is null or raaf.is_execution_metadata(execution_metadata)'
+            )
+        ) as rules (name, condition)
+    loop
+        execute format(
+            'alter table raaf.raaf_tracing_spans add constraint %I check (%s) %s',
+            'check_' || rule.name, rule.condition,
+            case when exists (select from raaf.raaf_tracing_spans) then 'not valid' end
+        );
+    end loop;
+end
+$checks$;
 
 -- An agent's spans, newest first.
 create index idx_raaf_tracing_spans_agent_time

@@ -95,6 +95,7 @@ values
     ('ops.changes', 'local'),
     ('ops.lifecycle_transactions', 'local'),
     ('ops.retention_overrides', 'local'),
+    ('ops.backfills', 'local'),
     ('ops.backups', 'local'),
     ('ops.erasures', 'local'),
     ('ops.erasure_steps', 'local'),

@@ -177,6 +177,45 @@ def record(connection: psycopg.Connection, version: str, before: Objects) -> Non
     )
 
 
+def record_table(connection: psycopg.Connection, table: str) -> None:
+    """Write down how one table now stands, which has become another by a command.
+
+    Args:
+        connection: A connection inside a transaction.
+        table: The table, with its schema.
+    """
+
+    def concerns(key: tuple[str, str], definition: str) -> bool:
+        kind, name = key
+        if ".growth_noted_by_" in name:  # it goes with the old rows
+            return False
+        if kind == "index":
+            return f" ON {table} " in definition or f" ON ONLY {table} " in definition
+        return name == table or name.startswith(f"{table}.")
+
+    def of(found: Objects) -> Objects:
+        return {key: words for key, words in found.items() if concerns(key, words)}
+
+    rows = connection.execute("select kind, name, definition from ops.schema_objects").fetchall()
+    recorded = of({(kind, name): definition for kind, name, definition in rows})
+    after = of(objects(connection))
+    cursor = connection.cursor()
+    cursor.executemany(
+        "delete from ops.schema_objects where kind = %s and name = %s",
+        list(recorded.keys() - after.keys()),
+    )
+    cursor.executemany(
+        "insert into ops.schema_objects (kind, name, definition, version, server_major)"
+        " values (%s, %s, %s, 'agentbooks partition', %s) on conflict (kind, name) do update"
+        " set definition = excluded.definition, server_major = excluded.server_major",
+        [
+            (*key, definition, connection.info.server_version // 10000)
+            for key, definition in after.items()
+            if recorded.get(key) != definition
+        ],
+    )
+
+
 def compare(connection: psycopg.Connection) -> list[Comparison]:
     """Compare what bootstrap_sql has made with what is there, by schema and kind.
 

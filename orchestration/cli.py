@@ -28,7 +28,9 @@ retention = typer.Typer(help="How long rows are kept, and where.", no_args_is_he
 hold = typer.Typer(
     help="Legal holds: rows that neither leave nor are erased.", no_args_is_help=True
 )
+backfill = typer.Typer(help="Fill columns that came later from older rows.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(backfill, name="backfill")
 app.add_typer(retention, name="retention")
 app.add_typer(hold, name="hold")
 app.add_typer(prices, name="prices")
@@ -540,6 +542,61 @@ def hold_list() -> None:
     with database.connect(autocommit=True) as connection:
         for line in erasure.holds(connection):
             typer.echo(line)
+
+
+@app.command()
+def partition(
+    table: RAW_TABLE,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Its time; by default that by which marts count it."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only tell what would be, and what stands in the way.")
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Drop the old rows, which are kept until then.")
+    ] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Leave it in one piece, or make it so again.")
+    ] = False,
+) -> None:
+    """Make a raw table in one piece partitioned by month, beside its writers; run again, it goes on."""
+    from orchestration import database, demo, growth
+
+    if plan + finish + back > 1:
+        raise AgentbooksError("partition: choose one of --plan, --finish and --back.")
+    with database.connect(autocommit=True) as connection:
+        if plan:
+            for line in growth.plan(connection, table, by):
+                typer.echo(line)
+        elif finish:
+            growth.finish(connection, table)
+            typer.echo(f"{table} is partitioned; its old rows are dropped.")
+        elif back:
+            growth.undo(connection, table)
+            typer.echo(f"{table} is in one piece.")
+        else:
+            with demo.console.status(f"{table}: begins") as line:
+                growth.partition(connection, table, by, lambda step: line.update(step.sentence()))
+            typer.echo(
+                f"{table} is partitioned. Its old rows are kept: --back makes it as it was, --finish "
+                "drops them."
+            )
+
+
+@backfill.command("raaf")
+def backfill_raaf() -> None:
+    """Fill names, prompts, contexts and messages of RAAF's spans from their attributes, beside writers."""
+    from orchestration import backfill as backfills
+    from orchestration import database, demo
+
+    with (
+        database.connect(autocommit=True) as connection,
+        demo.console.status("RAAF: 0 spans") as line,
+    ):
+        summary = backfills.raaf(connection, lambda seen: line.update(f"RAAF: {seen:,} spans"))
+    typer.echo(summary.sentence())
 
 
 def _moment(day: datetime | None) -> datetime:

@@ -19,7 +19,7 @@ from faults import (
     value,
 )
 
-from orchestration import bootstrap
+from orchestration import backfill, bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +137,7 @@ def test_old_spans_of_agents_get_their_names_before_names_are_required(
         + span("tool", kind="'tool'"),
     )
     bootstrap.bootstrap(raw)
+    backfill.raaf(raw)
     names = raw.execute("select span_id, agent_name from raaf.raaf_tracing_spans order by span_id")
     assert names.fetchall() == [
         ("dotted", "clerk"),

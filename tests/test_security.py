@@ -130,6 +130,8 @@ OPS = {
     "ops.archives": {"refresher": "s", "retention": "s"},
     "ops.retention_overrides": {"retention": "siud"},
     "ops.backups": {"retention": "siud"},
+    "ops.backfills": {"refresher": "s", "retention": "s"},
+    "ops.growths": {"refresher": "s", "retention": "s"},
     "ops.erasures": {"refresher": "s", "retention": "s"},
     "ops.erasure_steps": {"refresher": "s", "retention": "s"},
     "ops.erasure_keys": {"refresher": "s", "retention": "s"},

@@ -4,6 +4,7 @@ select 1 / (count(*) = 6)::int as all_keys
 from pg_constraint
 where
     connamespace = 'observability'::regnamespace
+    and conparentid = 0
     and conname in (
         'traces_execution_id_key', 'traces_user_id_fkey', 'cost_records_user_id_fkey',
         'cost_records_workflow_id_fkey', 'usage_logs_user_id_fkey', 'usage_logs_workflow_id_fkey'

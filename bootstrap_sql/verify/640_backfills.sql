@@ -1,0 +1,10 @@
+-- Raises where something is missing.
+
+select name, table_name, reached, rows_seen, rows_written, refused, started_at, finished_at
+from ops.backfills
+where false;
+
+select
+    'raaf.columns_from_attributes(text, text, jsonb)'::regprocedure,
+    'raaf.backfill_spans(int)'::regprocedure,
+    'ops.validate_checks(regclass)'::regprocedure;

@@ -1,0 +1,17 @@
+-- Raises where something is missing.
+
+select
+    relation_name, table_name, time_column, key_columns, state, file_node, blocks, reached, rows_copied, clock,
+    leaves, started_at, switched_at
+from ops.growths
+where false;
+
+select
+    'growing'::regnamespace,
+    'outgrown'::regnamespace,
+    'ops.growth_obstacles(regclass, text)'::regprocedure,
+    'ops.start_growth(regclass, text)'::regprocedure,
+    'ops.grow(regclass, int)'::regprocedure,
+    'ops.switch_growth(regclass)'::regprocedure,
+    'ops.undo_growth(regclass)'::regprocedure,
+    'ops.finish_growth(regclass)'::regprocedure;
