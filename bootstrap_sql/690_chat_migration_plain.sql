@@ -16,13 +16,6 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    embedding constant text := case
-        when exists (
-            select from pg_attribute as a
-            where a.attrelid = 'chat.chat_messages'::regclass and a.attname = 'embedding' and not a.attisdropped
-        ) then ', embedding'
-        else ''
-    end;
     is_free constant text :=
         'chat.refusal(o.sender_user_id, o.sender_agent_id, o.metadata, '
         'date_trunc(''month'', o.created_at at time zone ''UTC'')::date in (select d.month from ops.departures as d '
@@ -51,7 +44,7 @@ begin
         'o.created_at, o.created_at, o.tenant_id, o.change_id%1$s from (%3$s) as o where %4$s '
         'and (select true from history.chat__chat_messages_v2 as n '
         'where n.id = o.id and n.created_at = o.created_at limit 1) is null '
-        'on conflict do nothing', embedding, session, source, is_free
+        'on conflict do nothing', (chat.pair_sql()).embedding, session, source, is_free
     );
 end
 $function$;
@@ -59,36 +52,58 @@ $function$;
 comment on function chat.copying_sql(text) is
 'Statements that copy messages of the first generation, given by a query, and make their sessions.';
 
-create function chat.pair_sql(is_difference boolean) returns text
-language sql
+-- Of a message o of the first generation and n of the second.
+create function chat.pair_sql(out is_different text, out to_first text, out to_second text, out embedding text)
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-return (
-    select case
-        when is_difference then
-            '((o.content, o.channel_id, o.sender_user_id, o.sender_agent_id, o.created_at, '
-            'o.tenant_id, case when o.content <> ''[removed]'' then coalesce(o.metadata, ''{}'') end) is distinct from '
-            '(chat.text_of(n.content), n.channel_id, n.sender_user_id, n.sender_agent_id, n.created_at, '
-            'n.tenant_id, case when o.content <> ''[removed]'' then coalesce(n.metadata, ''{}'') end)'
-            || case
-                when count(a.attname) > 0 then
+as $function$
+declare
+    is_copy constant text := 'chat.is_first_session(n.session_id)';
+    speaker constant text := 'coalesce(o.sender_user_id, o.sender_agent_id)';
+    has_embedding constant boolean := exists (
+        select from pg_attribute as a
+        where a.attrelid = 'chat.chat_messages'::regclass and a.attname = 'embedding' and not a.attisdropped
+    );
+begin
+    embedding := case when has_embedding then ', embedding' else '' end;
+    -- Of what an erasure has emptied, the second keeps the tokens.
+    is_different :=
+        '((o.content, o.channel_id, o.sender_user_id, o.sender_agent_id, o.created_at, o.tenant_id, '
+        'case when o.content <> ''[removed]'' then coalesce(o.metadata, ''{}'') end) is distinct from '
+        '(chat.text_of(n.content), n.channel_id, n.sender_user_id, n.sender_agent_id, n.created_at, '
+        'n.tenant_id, case when o.content <> ''[removed]'' then coalesce(n.metadata, ''{}'') end)'
+        || case
+            when has_embedding
+                then
                     ' or (o.embedding is null) <> (n.embedding is null) '
                     'or o.embedding operator(public.<>) n.embedding'
-                else ''
-            end || ')'
-        else
-            'channel_id = n.channel_id, sender_user_id = n.sender_user_id, '
-            'sender_agent_id = n.sender_agent_id, content = chat.text_of(n.content), created_at = n.created_at, tenant_id = n.tenant_id, '
-            'metadata = case when coalesce(o.metadata, ''{}'') = coalesce(n.metadata, ''{}'') then o.metadata '
-            'else n.metadata end' || case when count(a.attname) > 0 then ', embedding = n.embedding' else '' end
-    end
-    from pg_attribute as a
-    where a.attrelid = 'chat.chat_messages'::regclass and a.attname = 'embedding' and not a.attisdropped
-);
+            else ''
+        end || ')';
+    to_first :=
+        'channel_id = n.channel_id, sender_user_id = n.sender_user_id, '
+        'sender_agent_id = n.sender_agent_id, created_at = n.created_at, tenant_id = n.tenant_id, '
+        'content = chat.text_of(n.content), '
+        'metadata = case when coalesce(o.metadata, ''{}'') = coalesce(n.metadata, ''{}'') then o.metadata '
+        'else n.metadata end' || case when has_embedding then ', embedding = n.embedding' else '' end;
+    to_second := format(
+        'channel_id = o.channel_id, sender_user_id = o.sender_user_id, '
+        'sender_agent_id = o.sender_agent_id, created_at = o.created_at, tenant_id = o.tenant_id, '
+        'content = chat.content_of(o.content, n.content), '
+        'metadata = case when coalesce(n.metadata, ''{}'') = coalesce(o.metadata, ''{}'') then n.metadata '
+        'else coalesce(o.metadata, ''{}'') end, '
+        'session_id = case when %1$s then chat.first_session(o.tenant_id, coalesce(o.channel_id, %2$s), %2$s) '
+        'else n.session_id end, '
+        'conversation_id = case when %1$s then coalesce(o.channel_id, %2$s) else n.conversation_id end, '
+        'role = case when not %1$s then n.role when o.sender_agent_id is null then ''user'' '
+        'else ''assistant'' end', is_copy, speaker
+    ) || case when has_embedding then ', embedding = o.embedding' else '' end;
+end
+$function$;
 
-comment on function chat.pair_sql(boolean) is
-'SQL over a message o of the first generation and n of the second: the condition that they differ, or the '
-'columns of o as n has them.';
+comment on function chat.pair_sql() is
+'SQL over a message o of the first generation and n of the second: the condition that they differ, the '
+'columns of either as the other has them, and what there is of an embedding.';
 
 create function chat.follow_first() returns trigger
 language plpgsql
@@ -98,6 +113,7 @@ set lock_timeout = '400ms'
 as $function$
 declare
     copying record;
+    pair constant record := chat.pair_sql();
     relation text;
     relations text[] := array['chat.chat_messages_v2'];
     is_pair constant text :=
@@ -116,12 +132,12 @@ begin
             'update chat.chat_messages as o set %s from new_rows as p, chat.chat_messages_v2 as n '
             'where o.id = p.id and n.id = p.id and n.tenant_id = p.tenant_id '
             'and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id) '
-            'and not chat.is_first_session(n.session_id) and %s', chat.pair_sql(false), chat.pair_sql(true)
+            'and not chat.is_first_session(n.session_id) and %s', pair.to_first, pair.is_different
         );
     elsif exists (
         select from old_rows as p where p.created_at < date_trunc('month', now(), 'UTC')
     ) then
-        relations := relations || 'archive.chat__chat_messages_v2';
+        relations := array_append(relations, 'archive.chat__chat_messages_v2');
     end if;
 
     if tg_op = 'DELETE' then
@@ -154,22 +170,8 @@ begin
                     relation, is_pair
                 );
                 execute format(
-                    'update %s as n set channel_id = o.channel_id, sender_user_id = o.sender_user_id, '
-                    'sender_agent_id = o.sender_agent_id, created_at = o.created_at, tenant_id = o.tenant_id, '
-                    'content = chat.content_of(o.content, n.content), '
-                    'metadata = case when coalesce(n.metadata, ''{}'') = coalesce(o.metadata, ''{}'') then n.metadata '
-                    'else coalesce(o.metadata, ''{}'') end, '
-                    'session_id = case when chat.is_first_session(n.session_id) then chat.first_session('
-                    'o.tenant_id, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), '
-                    'coalesce(o.sender_user_id, o.sender_agent_id)) else n.session_id end, '
-                    'conversation_id = case when chat.is_first_session(n.session_id) '
-                    'then coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id) else n.conversation_id end, '
-                    'role = case when not chat.is_first_session(n.session_id) then n.role '
-                    'when o.sender_agent_id is null then ''user'' else ''assistant'' end%s '
-                    'from old_rows as p join new_rows as o on p.id = o.id where %s and %s',
-                    relation,
-                    case when chat.pair_sql(false) like '%embedding%' then ', embedding = o.embedding' else '' end,
-                    is_pair, chat.pair_sql(true)
+                    'update %s as n set %s from old_rows as p join new_rows as o on p.id = o.id '
+                    'where %s and %s', relation, pair.to_second, is_pair, pair.is_different
                 );
             end loop;
         end if;
@@ -246,7 +248,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '400ms'
 as $function$
 declare
-    embedding constant text := case when chat.pair_sql(false) like '%embedding%' then ', embedding' else '' end;
+    pair constant record := chat.pair_sql();
     is_pair constant text :=
         'o.id = p.id and o.created_at = p.created_at and o.tenant_id = p.tenant_id '
         'and coalesce(o.sender_user_id, o.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id)';
@@ -265,20 +267,20 @@ begin
             execute format(
                 'update chat.chat_messages as o set %s from new_rows as n where o.id = n.id '
                 'and o.tenant_id = n.tenant_id and coalesce(o.sender_user_id, o.sender_agent_id) '
-                '= coalesce(n.sender_user_id, n.sender_agent_id) and %s', chat.pair_sql(false), chat.pair_sql(true)
+                '= coalesce(n.sender_user_id, n.sender_agent_id) and %s', pair.to_first, pair.is_different
             );
             execute format(
                 'insert into chat.chat_messages (id, channel_id, sender_user_id, sender_agent_id, content, metadata, '
                 'created_at, tenant_id%1$s) select n.id, n.channel_id, n.sender_user_id, n.sender_agent_id, '
                 'chat.text_of(n.content), nullif(n.metadata, ''{}''), n.created_at, n.tenant_id%1$s '
                 'from new_rows as n where n.channel_id is not null '
-                'and coalesce(n.sender_user_id, n.sender_agent_id) is not null on conflict do nothing', embedding
+                'and coalesce(n.sender_user_id, n.sender_agent_id) is not null on conflict do nothing', pair.embedding
             );
         when 'UPDATE' then
             execute format(
                 'update chat.chat_messages as o set %s from old_rows as p join new_rows as n '
                 'on p.id = n.id and p.session_id = n.session_id where %s and %s',
-                chat.pair_sql(false), is_pair, chat.pair_sql(true)
+                pair.to_first, is_pair, pair.is_different
             );
         when 'DELETE' then
             execute format('delete from chat.chat_messages as o using old_rows as p where %s', is_pair);
@@ -746,7 +748,7 @@ begin
                 from compared as c where c.is_copied
             )
         )
-        $sql$, chat.pair_sql(true)
+        $sql$, (chat.pair_sql()).is_different
     ) into findings;
     return findings;
 end
@@ -780,19 +782,24 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '400ms'
 as $function$
 declare
+    pair constant record := chat.pair_sql();
     mended bigint;
     orphans bigint;
 begin
     perform chat.take_migration('parallel');
     perform set_config('agentbooks.is_chat_copy', 'on', true);
     execute format(
-        'delete from chat.chat_messages_v2 as n using (select n.id, n.session_id, n.created_at '
-        'from chat.chat_messages as o join chat.chat_messages_v2 as n on o.id = n.id and o.created_at = n.created_at '
-        'where chat.is_first_session(n.session_id) and %s limit %s for share of o) as d '
-        'where n.id = d.id and n.session_id = d.session_id and n.created_at = d.created_at',
-        chat.pair_sql(true), batch
-    );
-    get diagnostics mended = row_count;
+        'with different as materialized (select n.id, n.session_id, n.created_at from chat.chat_messages as o '
+        'join chat.chat_messages_v2 as n on o.id = n.id and o.created_at = n.created_at '
+        'where %1$s limit %2$s for share of o), '
+        'dropped as (delete from chat.chat_messages_v2 as n using different as d where n.id = d.id '
+        'and n.session_id = d.session_id and n.created_at = d.created_at '
+        'and chat.is_first_session(n.session_id)), '
+        'mended as (update chat.chat_messages_v2 as n set %3$s from different as d, chat.chat_messages as o '
+        'where n.id = d.id and n.session_id = d.session_id and n.created_at = d.created_at and o.id = d.id '
+        'and not chat.is_first_session(n.session_id)) '
+        'select count(*) from different', pair.is_different, batch, pair.to_second
+    ) into mended;
     delete from chat.chat_messages_v2 as n
     using (
         select m.id, m.session_id, m.created_at
@@ -812,8 +819,8 @@ end
 $function$;
 
 comment on function chat.mend_messages(int) is
-'While the first table leads, deletes copies that say something else than their message, or have none: the '
-'backfill makes them anew. Returns how many.';
+'While the first table leads, deletes copies that say something else than their message, or have none, for '
+'the backfill to make them anew, and has messages of sessions say what their copy says; returns how many.';
 
 create function chat.switch_reads(share numeric) returns void
 language plpgsql
@@ -906,7 +913,6 @@ set lock_timeout = '400ms'
 as $function$
 declare
     migration ops.chat_migration;
-    embedding constant text := case when chat.pair_sql(false) like '%embedding%' then ', embedding' else '' end;
     brought bigint;
 begin
     migration := chat.take_migration('gradual');
@@ -922,7 +928,8 @@ begin
         'and (n.channel_id is not null or chat.is_first_session(n.session_id)) '
         'and coalesce(n.sender_user_id, n.sender_agent_id) is not null '
         'and (select true from history.chat__chat_messages as o where o.id = n.id limit 1) is null '
-        'limit %3$s for share skip locked on conflict do nothing', embedding, migration.closed_change_id, batch
+        'limit %3$s for share skip locked on conflict do nothing', (chat.pair_sql()).embedding,
+        migration.closed_change_id, batch
     );
     get diagnostics brought = row_count;
     if brought = 0 then
@@ -996,7 +1003,7 @@ comment on function chat.drop_copies(int) is
 'migration is idle then.';
 
 revoke all on function
-    chat.copying_sql(text), chat.pair_sql(boolean), chat.fetch_sessions(uuid[]), chat.follow_first(),
+    chat.copying_sql(text), chat.pair_sql(), chat.fetch_sessions(uuid[]), chat.follow_first(),
     chat.make_way(), chat.follow_second(), chat.refuse_first(), chat.take_migration(text[]),
     chat.set_followed(text[], text[], boolean), chat.start_migration(), chat.missing_months(),
     chat.make_month(date), chat.backfill_messages(int), chat.uncopied_messages(),

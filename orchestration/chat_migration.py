@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -19,8 +20,10 @@ from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
+    from uuid import UUID
 
-    Argument = int | float | bool | str | None
+    Argument = int | Decimal | bool | date | UUID | None
 
 T = TypeVar("T")
 
@@ -187,7 +190,7 @@ def switch(connection: psycopg.Connection, share: float) -> State:
     with _told():
         if share:
             _call(connection, "validate_migration")
-        _call(connection, "switch_reads", share)
+        _call(connection, "switch_reads", Decimal(str(share)))
     return status(connection)
 
 
@@ -216,7 +219,7 @@ def rollback(connection: psycopg.Connection, console: Console | None = None) -> 
         if phase == "done":
             _call(connection, "reopen_first")
         elif phase == "gradual" and not is_closed:
-            _call(connection, "switch_reads", 0)
+            _call(connection, "switch_reads", Decimal(0))
         elif phase == "parallel":
             _call(connection, "leave_parallel")
         if phase == "done" or (phase == "gradual" and is_closed):

@@ -44,5 +44,5 @@ drop function chat.follow_second();
 drop function chat.make_way();
 drop function chat.follow_first();
 drop function chat.fetch_sessions(uuid[]);
-drop function chat.pair_sql(boolean);
+drop function chat.pair_sql();
 drop function chat.copying_sql(text);
