@@ -244,7 +244,7 @@ def _call(connection: psycopg.Connection, function: str, *arguments: Argument) -
     places = ", ".join(["%s"] * len(arguments))
     return _patiently(
         lambda: connection.execute(
-            f"select chat.{function}({places})".encode(), arguments
+            f"select chat.{function}({places})".encode(), arguments or None
         ).fetchall()[0][0]
     )
 

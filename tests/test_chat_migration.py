@@ -141,6 +141,12 @@ class Writers(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """Have people, and nothing said."""
+        while self.phase != "idle":
+            rollback(self.connection)
+        self.connection.execute(
+            "delete from chat.users; delete from chat.conversation_sessions;"
+            "delete from chat.chat_messages_v2"
+        )
         self.connection.execute(PEOPLE.encode())
 
     def teardown(self) -> None:
@@ -149,8 +155,6 @@ class Writers(RuleBasedStateMachine):
             self.step_back()
             self.says_all_once()
         assert set(second(self.connection)) == self.expected("second").keys()
-        self.connection.execute(f"delete from chat.users where id in ('{ANN}', '{BOB}')".encode())
-        self.connection.execute("delete from chat.conversation_sessions")
 
     @property
     def phase(self) -> str:
@@ -174,6 +178,10 @@ class Writers(RuleBasedStateMachine):
         """Words that nobody has said."""
         self.said += 1
         return f"words {self.said}"
+
+    def key(self) -> UUID:
+        """An id that nobody has: the next one, as an example must repeat."""
+        return UUID(int=1000 + self.said)
 
     @invariant()
     def says_all_once(self) -> None:
@@ -205,6 +213,7 @@ class Writers(RuleBasedStateMachine):
         """An application that knows the first table says something."""
         words = self.words()
         columns = {
+            "id": self.key(),
             "channel_id": channel,
             "sender_user_id": {"ann": ANN, "bob": BOB, "both": ANN}.get(speaker),
             "sender_agent_id": AGENT if speaker in ("agent", "both") else None,
@@ -225,9 +234,8 @@ class Writers(RuleBasedStateMachine):
         """An application that knows the second table says something, perhaps in nobody's name."""
         words = self.words()
         role = "user" if speaker else "system"
-        key = say_second(
-            self.connection, words, channel_id=channel, sender_user_id=speaker, role=role, created_at=at
-        )
+        columns = {"channel_id": channel, "sender_user_id": speaker, "role": role, "created_at": at}
+        key = say_second(self.connection, words, id=self.key(), **columns)
         is_for_first = channel is not None and speaker is not None
         followed = words if is_for_first and self.is_followed else None
         self.messages[key] = Message(
@@ -238,7 +246,7 @@ class Writers(RuleBasedStateMachine):
     @rule(is_first=st.booleans(), times=st.tuples(st.sampled_from(TIMES), st.sampled_from(TIMES)))
     def write_both(self, is_first: bool, times: tuple[str, str]) -> None:
         """An application that knows both writes them under one id, in either order, perhaps later."""
-        key, words = uuid4(), self.words()
+        words, key = self.words(), self.key()
         for table in (1, 2) if is_first else (2, 1):
             if table == 1:
                 say_first(self.connection, f"{words}, in short", id=key, created_at=times[0])
