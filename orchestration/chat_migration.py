@@ -148,9 +148,14 @@ def start(connection: psycopg.Connection) -> None:
 def backfill(connection: psycopg.Connection, console: Console | None = None) -> int:
     """Copy what was there before, count the sessions; return how many messages were copied."""
     with _told():
+        phase, *_ = _state(connection)
+        if phase in ("idle", "leaving"):
+            raise AgentbooksError(
+                "migrate-chat backfill: nothing has begun; run `agentbooks migrate-chat start`."
+            )
         for (month,) in connection.execute("select chat.missing_months()").fetchall():
             _call(connection, "make_month", month)
-        if _state(connection)[0] == "parallel":
+        if phase == "parallel":
             while _call(connection, "mend_messages", BATCH):
                 pass
         copied = 0

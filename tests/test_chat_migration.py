@@ -7,8 +7,10 @@ otherwise.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -25,13 +27,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from psycopg.types.json import Jsonb
+from refreshing import Refresher
 
-from orchestration import chat_migration
+from orchestration import chat_migration, cli, database, erasure
 from orchestration.chat_migration import State, backfill, finish, rollback, start, status, switch
+from orchestration.cold_archive import Archive
 from orchestration.errors import AgentbooksError
+from orchestration.simulated_traffic import simulate_traffic, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import TestServer
 
@@ -395,3 +401,261 @@ def test_no_order_of_writes_and_phases_loses_or_doubles_a_message(raw: psycopg.C
             database=None,
         ),
     )
+
+
+def test_a_whole_migration_by_its_commands(
+    chat: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A phase that can be skipped, a refusal nobody hears of, a way back that is none."""
+    monkeypatch.setenv(database.URL_VARIABLE, chat.info.dsn)
+
+    def run(*command: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["agentbooks", "migrate-chat", *command])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        told = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, told.out + told.err
+
+    say_first(chat, "hello")
+    refused = say_first(chat, "for Ann", sender_agent_id=AGENT)
+    assert "Next: `agentbooks migrate-chat start`" in run("status")[1]
+    for command, held_by in {
+        "backfill": "nothing has begun",
+        "validate": "in phase idle",
+        "finish": "in phase idle",
+        "rollback": "nothing has begun",
+    }.items():
+        code, told = run(command)
+        assert (code, held_by in told, told.count("\n")) == (1, True, 1), told
+    assert run("start")[0] == 0
+    assert "not been found the same" in run("switch", "0.5")[1]
+    assert "1 messages copied" in run("backfill")[1]
+    code, told = run("validate")
+    assert (code, "refused: 1\n    a user and an agent send it: 1" in told) == (0, True), told
+    assert run("switch", "0.5")[0] == 0
+    assert "0.5 of the conversations are read from it" in run("finish")[1]
+    assert run("switch", "1")[0] == 0
+    code, told = run("finish")
+    assert (code, "--leave-refused" in told) == (1, True)
+    chat.execute("update chat.chat_messages set sender_agent_id = null where id = %s", (refused,))
+    assert run("finish") == (
+        0,
+        "Next: none; retention takes the rows of chat_messages by their age.\n",
+    )
+    assert "3 of 3" in run("status")[1]
+    for phase in ("2 of 3", "1 of 3", "not begun"):
+        code, told = run("rollback")
+        assert (code, phase in told) == (0, True), told
+
+
+def test_what_differs_is_found_told_and_mended(chat: psycopg.Connection) -> None:
+    """A comparison of counts alone, which two wrong rows pass."""
+    one, two, three = (say_first(chat, said) for said in ("one", "two", "three"))
+    start(chat)
+    backfill(chat)
+    with chat.transaction():  # past the triggers, as a restore would write
+        chat.execute("set local session_replication_role = replica")
+        chat.execute("update chat.chat_messages set content = 'other' where id = %s", (one,))
+        chat.execute("delete from chat.chat_messages where id = %s", (two,))
+        chat.execute(
+            "update chat.chat_messages_v2 set metadata = '{\"tokens\": 1}' where id = %s", (three,)
+        )
+        four = say_first(chat, "four")
+    found = chat_migration.validate(chat)
+    assert {name: found.findings[name] for name in ("waiting", "different", "orphans")} == {
+        "waiting": 1,
+        "different": 2,
+        "orphans": 1,
+    }
+    assert len(set(found.findings["checksums"])) == 2
+    with pytest.raises(AgentbooksError, match="not been found the same"):
+        switch(chat, 1)
+    backfill(chat)
+    assert chat_migration.validate(chat).is_same
+    assert second(chat) == {one: "other", three: "three", four: "four"}
+
+
+def test_an_embedding_and_all_columns_are_carried(chat: psycopg.Connection) -> None:
+    """A copy that a search by meaning no longer finds, or whose tokens are lost."""
+    embedding = "[" + ",".join(["0.5"] * 1536) + "]"
+    tokens = {"tokens": {"prompt": 3, "completion": 4}, "model": "m"}
+    columns = {"sender_user_id": None, "sender_agent_id": AGENT, "created_at": TIMES[0]}
+    early = say_first(chat, "early", embedding=embedding, metadata=Jsonb(tokens), **columns)
+    start(chat)
+    late = say_first(chat, "late", embedding=embedding, metadata=Jsonb({"tokens": 7}), **columns)
+    backfill(chat)
+    copies = rows(
+        chat,
+        "select id, metadata, role, conversation_id, embedding::text, created_at, version"
+        " from chat.chat_messages_v2 order by chat.text_of(content)",
+    )
+    at = rows(chat, "select %s::timestamptz", TIMES[0])[0]
+    assert copies == [
+        (early, tokens, "assistant", ROOM, embedding, at, "1.0.0"),
+        (late, {"tokens": 7}, "assistant", ROOM, embedding, at, "1.0.0"),
+    ]
+    assert rows(chat, "select count(*) from chat.chat_messages_v2_default") == [0]
+    assert rows(chat, "select count(*) from chat.chat_messages_v2_y2019m12") == [2]
+    assert rows(
+        chat, "select message_count, total_tokens_used, status from chat.conversation_sessions"
+        " where agent_id is not null"
+    ) == [(2, 14, "completed")]
+    assert rows(chat, "select distinct old_id = new_id, is_copy from chat.message_id_map") == [
+        (True, True)
+    ]
+
+
+def test_nobody_goes_on_in_a_made_up_session(chat: psycopg.Connection) -> None:
+    """A message that is written for the first time, and that no model counts."""
+    key = say_first(chat, "hello")
+    start(chat)
+    backfill(chat)
+    (session,) = rows(chat, "select session_id from chat.chat_messages_v2 where id = %s", key)
+    with pytest.raises(psycopg.Error, match="has ended") as refusal:
+        say_second(chat, "and?", session_id=session, conversation_id=ROOM)
+    assert refusal.value.sqlstate == "AB410"
+
+
+def test_members_of_a_channel_read_the_same_from_both(chat: psycopg.Connection) -> None:
+    """Messages of others that vanish for a user when reads are switched; or a stranger who sees them."""
+    carol = uuid4()
+    chat.execute("insert into chat.users (id, username) values (%s, 'carol')", (carol,))
+    said = {say_first(chat, "by Ann"), say_first(chat, "by Bob", sender_user_id=BOB)}
+    alone = say_first(chat, "to herself", channel_id=None)
+    own = say_second(chat, "in her session", channel_id=None)
+
+    def seen(user: UUID, table: str = "messages") -> set[UUID]:
+        with chat.transaction(force_rollback=True):
+            chat.execute("set local role authenticated")
+            chat.execute("select set_config('app.user_id', %s, true)", (str(user),))
+            return set(rows(chat, f"select id from chat.{table}"))
+
+    before = {user: seen(user) for user in (ANN, BOB, carol)}
+    assert before == {ANN: said | {own}, BOB: said, carol: set()}
+    start(chat)
+    backfill(chat)
+    for share in (0.3, 0.7, 1):
+        switch(chat, share)
+        now = {user: seen(user) for user in (ANN, BOB, carol)}
+        # Her own words outside of channels are in a session of hers, and she sees them.
+        assert now in (before, before | {ANN: said | {own, alone}})
+    assert seen(BOB, "chat_messages_v2") == said
+    assert seen(carol, "chat_messages_v2") == set()
+
+
+def test_taking_the_id_of_somebody_elses_message_touches_nothing(chat: psycopg.Connection) -> None:
+    """A user who edits or deletes what others said, through the table that follows."""
+    key = say_first(chat, "by Bob", sender_user_id=BOB)
+    gradual(chat)
+    say_second(chat, "by Ann", id=key)
+    chat.execute(
+        "update chat.chat_messages_v2 set content = %s where id = %s and sender_user_id = %s",
+        (text("by Ann, again"), key, ANN),
+    )
+    assert first(chat) == {key: "by Bob"}
+    chat.execute(
+        "delete from chat.chat_messages_v2 where id = %s and sender_user_id = %s", (key, ANN)
+    )
+    assert (first(chat), second(chat)) == ({key: "by Bob"}, {key: "by Bob"})
+
+
+def test_deleting_a_channel_takes_what_was_said_in_it_and_no_message_of_a_session(
+    chat: psycopg.Connection,
+) -> None:
+    """A run that loses its messages, as their copies in the first table go with the channel."""
+    key = say_first(chat, "in the room")
+    start(chat)
+    own = say_second(chat, "in a session")
+    backfill(chat)
+    assert set(first(chat)) == {key, own}
+    chat.execute("delete from chat.chat_channels where id = %s", (ROOM,))
+    assert first(chat) == {}
+    assert second(chat) == {own: "in a session"}
+
+
+def test_retention_goes_to_each_table_itself(chat: psycopg.Connection) -> None:
+    """A row that moves to the archive, and takes its copy out of the database."""
+    key = say_first(chat, "hello", created_at=TIMES[1])
+    start(chat)
+    backfill(chat)
+    due = Jsonb({"clock": "created_at", "before": "2026-03-01"})
+    chat.execute("select ops.strip_payloads('chat.chat_messages', 'content', %s)", (due,))
+    chat.execute("select ops.strip_payloads('chat.chat_messages_v2', 'content(type)', %s)", (due,))
+    assert (first(chat), second(chat)) == ({key: "[removed]"}, {key: "[removed]"})
+    assert status(chat).is_same
+    chat.execute("select ops.archive_month('chat.chat_messages_v2', '2026-01-01')")
+    assert status(chat).is_same
+    backfill(chat)
+    assert second(chat) == {}, "a copy is in the archive, and another one in the table"
+    chat.execute("select ops.archive_rows('chat.chat_messages', %s)", (due,))
+    assert status(chat).is_same
+    chat.execute("select ops.unarchive_rows('chat.chat_messages', %s)", (due,))
+    chat.execute("delete from chat.chat_messages")
+    assert rows(chat, "select id from history.chat__chat_messages_v2") == []
+
+
+def test_who_speaks_again_after_the_session_was_archived_is_copied(chat: psycopg.Connection) -> None:
+    """A first message after months of silence that the archive's session keeps from the second table."""
+    start(chat)
+    key = say_first(chat, "long ago", created_at=TIMES[0])
+    chat.execute("delete from chat.chat_messages where id = %s", (key,))
+    due = Jsonb({"clock": "last_active", "before": "2026-01-01"})
+    assert rows(chat, "select ops.archive_rows('chat.conversation_sessions', %s)", due) == [1]
+    say_first(chat, "again")
+    assert list(second(chat).values()) == ["again"]
+    assert rows(chat, "select count(*) from history.chat__conversation_sessions") == [2]
+
+
+def test_a_person_is_erased_from_both(chat: psycopg.Connection, tmp_path: Path) -> None:
+    """Words of somebody who was forgotten, in the table that nobody looked at."""
+    say_first(chat, "I am Ann", metadata=Jsonb({"model": "m", "note": "Ann"}))
+    start(chat)
+    backfill(chat)
+    erasure.erase(chat, Archive(str(tmp_path)), [str(ANN)])
+    assert list(first(chat).values()) == list(second(chat).values()) == ["[removed]"]
+    assert status(chat).is_same
+
+
+def test_no_phase_changes_a_mart(
+    server18: TestServer, build_marts: Callable[..., None], connect: Callable[[str], psycopg.Connection]
+) -> None:
+    """A message counted twice while both tables have it, or a mart that moves as messages do."""
+    url = server18.database()
+    connection = connect(url)
+    for _, writes in simulate_traffic(6, 3, 1, date(2026, 5, 4)).batches():
+        write(connection, writes)
+    connection.execute(PEOPLE.encode())
+    connection.execute(f"update chat.conversation_sessions set started_at = '{TIMES[1]}'".encode())
+    for at in TIMES[1:]:
+        say_first(
+            connection, "an answer", sender_user_id=None, sender_agent_id=AGENT, created_at=at,
+            metadata=Jsonb({"tokens": 1000, "model": "gpt-4o"}),
+        )
+    refresher = Refresher.build(url, build_marts)
+
+    def marts() -> Any:
+        refresher.refresh(connection)
+        return refresher.rows(connection)
+
+    before = marts()
+    start(connection)
+    assert marts() == before
+    backfill(connection)
+    assert rows(connection, "select count(*) > 2 from chat.message_id_map where is_copy") == [True]
+    assert marts() == before
+    switch(connection, 0.5)
+    connection.execute("update chat.chat_messages set content = content || ', edited'")
+    switch(connection, 1)
+    assert marts() == before
+    finish(connection)
+    assert marts() == before
+    assert refresher.differences(connection) == []
+    # What is said in a session counts, whatever the phase.
+    say_second(connection, "counts", created_at=TIMES[1])
+    after = marts()
+    assert after != before
+    while status(connection).phase != "idle":
+        rollback(connection)
+        assert marts() == after
+    assert refresher.differences(connection) == []

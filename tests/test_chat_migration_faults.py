@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Client
 from random import Random
@@ -63,7 +64,7 @@ class Writer:
             with psycopg.connect(self.url) as connection:
                 while not is_over.is_set():
                     self.write(connection)
-                    time.sleep(self.draw.random() / 50)
+                    time.sleep(self.draw.random() / 10)
         except BaseException as error:
             self.error = error
 
@@ -180,8 +181,9 @@ def test_a_killed_migration_goes_on_and_loses_nothing_of_eight_writers(
                 if draw.random() < 0.5:
                     running.go_on()
                     time.sleep(draw.random() * 0.05)
-                running.kill()
-                killed[command[0]] += 1
+                with suppress(ProcessLookupError):  # it was sooner
+                    running.kill()
+                    killed[command[0]] += 1
         while (now := chat_migration.status(connection)).phase != "done" or not now.is_same:
             command = ("backfill",) if not (now.is_backfilled and now.is_same) else ("switch", "1")
             if now.phase in ("idle", "leaving") or now.is_being_brought_back:
