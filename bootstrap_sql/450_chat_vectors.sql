@@ -16,12 +16,14 @@ comment on column chat.agent_memories.embeddings is
 create index idx_memories_embedding on chat.agent_memories
 using hnsw (embeddings public.vector_cosine_ops);
 
--- Nothing searches the first generation of messages, so that no index slows its inserts.
+-- Nothing searches messages, so that no index slows their inserts.
 alter table chat.chat_messages add column embedding public.vector(1536);
+alter table chat.chat_messages_v2 add column embedding public.vector(1536);
 
-grant insert (embedding) on chat.chat_messages to authenticated;
+grant insert (embedding) on chat.chat_messages, chat.chat_messages_v2 to authenticated;
 
 comment on column chat.chat_messages.embedding is 'Embedding of content; null if not computed.';
+comment on column chat.chat_messages_v2.embedding is 'Embedding of content; null if not computed.';
 
 -- Planned anew for the agent and the limit of each call: a plan for any of them may not use the graph.
 create function chat.find_similar_memories(

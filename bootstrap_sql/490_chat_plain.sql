@@ -256,9 +256,15 @@ comment on function chat.refuse_after_session_end() is
 'Trigger: refuses a message that is later than the end of its session (AB410), or any when that end '
 'is unknown.';
 
+-- Not of copies from the first generation: their sessions have ended for everybody else.
 create trigger chat_messages_v2_session_open after insert on chat.chat_messages_v2
 referencing new table as new_messages
-for each statement execute function chat.refuse_after_session_end();
+for each statement
+when (
+    current_user <> 'agentbooks_owner'
+    or current_setting('agentbooks.is_chat_copy', true) is distinct from 'on'
+)
+execute function chat.refuse_after_session_end();
 
 
 -- Before the update: an edit that moves a message to another month deletes and inserts it, and

@@ -231,7 +231,7 @@ values
     (
         'chat.chat_messages_v2', 'blank', '{session_id = chat_session,sender_user_id = person}',
         '{chat_message = id,chat_state = state_snapshot_id}', '{sender_user_id}',
-        'content(type) metadata(model tokens latency.inference_ms) context tools audit memory_refs', '{}',
+        'content(type) metadata(model tokens latency.inference_ms) context tools audit memory_refs embedding', '{}',
         '{version,role}'
     ),
     (
@@ -371,7 +371,8 @@ values
 insert into ops.personal_data (table_name, fate)
 select 'ops.' || t.name, 'keep'
 from unnest(array[
-    'archive_files', 'as_of', 'backups', 'built_views', 'captured_tables', 'collections', 'content_hashes',
+    'archive_files', 'as_of', 'backups', 'built_views', 'captured_tables', 'chat_migration', 'collections',
+    'content_hashes',
     'departed_audit_links', 'departures', 'erasure_steps', 'erasures', 'frozen_for',
     'learned_counts', 'learned_months', 'lifecycle_transactions', 'loaded_runs', 'month_clocks',
     'personal_data', 'pruned_patterns', 'purges',

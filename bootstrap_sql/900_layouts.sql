@@ -93,6 +93,7 @@ values
     ('ops.schema_changes', 'local'),
     ('ops.schema_objects', 'local'),
     ('ops.changes', 'local'),
+    ('ops.chat_migration', 'local'),
     ('ops.lifecycle_transactions', 'local'),
     ('ops.retention_overrides', 'local'),
     ('ops.backfills', 'local'),

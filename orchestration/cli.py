@@ -29,12 +29,17 @@ hold = typer.Typer(
     help="Legal holds: rows that neither leave nor are erased.", no_args_is_help=True
 )
 backfill = typer.Typer(help="Fill columns that came later from older rows.", no_args_is_help=True)
+migrate_chat = typer.Typer(
+    help="Move chat.chat_messages to chat.chat_messages_v2 while both are in use.",
+    no_args_is_help=True,
+)
 app.add_typer(db, name="db")
 app.add_typer(backfill, name="backfill")
 app.add_typer(retention, name="retention")
 app.add_typer(hold, name="hold")
 app.add_typer(prices, name="prices")
 app.add_typer(load, name="load")
+app.add_typer(migrate_chat, name="migrate-chat")
 
 REJECTED = 3
 """Exit code of a load that kept some records as rejected."""
@@ -597,6 +602,92 @@ def backfill_raaf() -> None:
     ):
         summary = backfills.raaf(connection, lambda seen: line.update(f"RAAF: {seen:,} spans"))
     typer.echo(summary.sentence())
+
+
+@migrate_chat.command("status")
+def migrate_chat_status() -> None:
+    """Tell the phase, what is mapped, waiting and refused, where reads go, and what is next."""
+    from orchestration import chat_migration, database
+
+    with database.connect(autocommit=True) as connection:
+        for line in chat_migration.status(connection).lines():
+            typer.echo(line)
+
+
+@migrate_chat.command("start")
+def migrate_chat_start() -> None:
+    """Begin: from now on what is written to one table is written to the other."""
+    from orchestration import chat_migration, database
+
+    with database.connect(autocommit=True) as connection:
+        chat_migration.start(connection)
+        typer.echo(f"Next: {chat_migration.status(connection).next_step}.")
+
+
+@migrate_chat.command("backfill")
+def migrate_chat_backfill() -> None:
+    """Copy what was there before; killed and run again, it goes on."""
+    from orchestration import chat_migration, database, demo
+
+    with database.connect(autocommit=True) as connection:
+        copied = chat_migration.backfill(connection, demo.console)
+        typer.echo(f"{copied:,} messages copied.")
+        typer.echo(f"Next: {chat_migration.status(connection).next_step}.")
+
+
+@migrate_chat.command("validate")
+def migrate_chat_validate() -> None:
+    """Compare the tables message by message; the exit code is 1 if they are not the same."""
+    from orchestration import chat_migration, database
+
+    with database.connect(autocommit=True) as connection:
+        found = chat_migration.validate(connection)
+    for line in found.lines():
+        typer.echo(line)
+    if not found.is_same:
+        raise AgentbooksError(f"migrate-chat validate: not the same; next {found.next_step}.")
+
+
+@migrate_chat.command("switch")
+def migrate_chat_switch(
+    share: Annotated[
+        float,
+        typer.Argument(
+            metavar="SHARE", min=0, max=1, help="Share of the conversations, 0 to 1, such as 0.1."
+        ),
+    ],
+) -> None:
+    """Have chat.messages read a share of the conversations from chat_messages_v2."""
+    from orchestration import chat_migration, database
+
+    with database.connect(autocommit=True) as connection:
+        typer.echo(f"Next: {chat_migration.switch(connection, share).next_step}.")
+
+
+@migrate_chat.command("finish")
+def migrate_chat_finish(
+    leave_refused: Annotated[
+        bool,
+        typer.Option(
+            "--leave-refused", help="Leave messages behind that chat_messages_v2 refuses."
+        ),
+    ] = False,
+) -> None:
+    """Close chat_messages and copy what came last; its rows leave by retention."""
+    from orchestration import chat_migration, database
+
+    with database.connect(autocommit=True) as connection:
+        typer.echo(f"Next: {chat_migration.finish(connection, leave_refused).next_step}.")
+
+
+@migrate_chat.command("rollback")
+def migrate_chat_rollback() -> None:
+    """Go one phase back; what was written since stays."""
+    from orchestration import chat_migration, database, demo
+
+    with database.connect(autocommit=True) as connection:
+        found = chat_migration.rollback(connection, demo.console)
+    typer.echo(f"Phase: {chat_migration.PHASES[found.phase]}. Next: {found.next_step}.")
 
 
 def _moment(day: datetime | None) -> datetime:

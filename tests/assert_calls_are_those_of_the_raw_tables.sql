@@ -14,6 +14,7 @@ sessions as (
 
 chat_messages as (
     select * from {{ source("chat", "chat_messages_v2") }}
+    where not ({{ is_first_generation("session_id") }})
 ),
 
 runs as (

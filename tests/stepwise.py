@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from orchestration import backfill, cli, cold_archive, database, demo, growth, retention  # noqa: F401
+from orchestration import (  # noqa: F401
+    backfill,
+    chat_migration,
+    cli,
+    cold_archive,
+    database,
+    demo,
+    growth,
+    retention,
+)
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -68,6 +77,7 @@ def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_
     # Small pieces, so that there are several of each.
     retention.BATCH, cold_archive.BLOCK, cold_archive.ROWS = 40, 20_000, 16
     backfill.BATCH, growth.BLOCKS = 40, 4
+    chat_migration.BLOCKS, chat_migration.BATCH = 2, 40
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed), suppress(SystemExit):
         cli.main()

@@ -10,3 +10,4 @@ select
     {{ conform_status("status") }} as status,
     status as status_recorded
 from {{ source("chat", "conversation_sessions") }}
+where not ({{ is_first_generation("id") }})

@@ -4,3 +4,4 @@ select distinct
     tenant_id as tenant_key,
     unnest(memory_refs) as memory_id
 from {{ source("chat", "chat_messages_v2") }}
+where not ({{ is_first_generation("session_id") }})

@@ -7,3 +7,4 @@ select
     version_number,
     created_at as edited_at
 from {{ source("chat", "message_versions") }}
+where not ({{ is_first_generation("session_id") }})
