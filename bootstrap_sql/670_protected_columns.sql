@@ -298,6 +298,10 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+-- So that rows are gone to by their places.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $function$
 declare
     -- What models read is a change of what they say; a token in the place of a text that they do not is none.

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -39,6 +40,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
 UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+ENCODER = msgspec.json.Encoder()
 MAKE_ONE = "make one with `openssl rand -base64 32`"
 
 
@@ -66,12 +68,12 @@ class Cell:
         return f"{self.table}.{self.column} ({row})"
 
     def bound(self, key_id: str) -> bytes:
-        """Give what is authenticated with the value; UUIDs are written as PostgreSQL does."""
-        row = [
-            [name, text.lower() if UUID.fullmatch(text := str(value)) else text]
-            for name, value in sorted(self.identity.items())
-        ]
-        return json.dumps([PREFIX, key_id, self.table, self.column, row]).encode()
+        """Give what is authenticated with the value: compact JSON, with UUIDs as PostgreSQL writes them."""
+        row = []
+        for name in sorted(self.identity):
+            text = str(self.identity[name])
+            row.append((name, text.lower() if UUID.fullmatch(text) else text))
+        return ENCODER.encode([PREFIX, key_id, self.table, self.column, row])
 
 
 @dataclass(frozen=True)
