@@ -24,8 +24,8 @@ comment on column ops.protected_columns.column_name is 'A column of type text or
 comment on column ops.protected_columns.is_encrypted is
 'Whether it is encrypted. Refused where staging, an index or the search for persons reads it.';
 comment on column ops.protected_columns.redacted is
-'What is replaced by [REDACTED] before: email, secret (credentials, by name or form), a path of keys in JSON '
-'such as /client/email, or * for all.';
+'What is replaced by [REDACTED] before: email, secret (credentials, by name or form), a path of keys in '
+'JSON such as /client/email, or * for all.';
 comment on column ops.protected_columns.reason is 'Why, such as the document or law.';
 
 insert into ops.protected_columns (table_name, column_name, is_encrypted, reason)
@@ -38,8 +38,8 @@ create table ops.encryption_keys (
 );
 
 comment on table ops.encryption_keys is
-'One row per key that the loader or `agentbooks encrypt` was ever given, so that another one by the same name '
-'is found out before anything is written with it.';
+'One row per key that the loader or `agentbooks encrypt` was ever given, so that another one by the same '
+'name is found out before anything is written with it.';
 comment on column ops.encryption_keys.key_id is 'Its name, which stands in each token.';
 comment on column ops.encryption_keys.fingerprint is
 'A hash of it, from which it does not follow: a key is 32 random bytes.';
@@ -109,6 +109,7 @@ comment on function ops.note_encryption_key(text, text) is
 create function ops.protection_refusals() returns setof text
 language plpgsql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
@@ -215,9 +216,10 @@ begin atomic
         union all
         select c.oid::regclass
         from pg_class as c
-        where r.relation = c.oid and c.relkind = 'r'
+        where c.oid = r.relation and c.relkind = 'r'
     ) as l
-    where exists (select from ops.protected_columns as p where p.table_name = ops.relation_name(hot))
+    where
+        exists (select from ops.protected_columns as p where p.table_name = ops.relation_name(hot))
     order by r.relation <> hot, l.relation::text;
 end;
 
@@ -226,8 +228,8 @@ comment on function ops.protected_places(regclass) is
 
 -- By blocks and not by an index: each is looked at once, and what is written meanwhile stands behind.
 create function ops.protected_values(
-    hot regclass, column_name text, relation regclass, after_row tid, before_block bigint, done text default null,
-    batch int default 1000
+    hot regclass, column_name text, relation regclass, after_row tid, before_block bigint,
+    done text default null, batch int default 1000
 )
 returns table (place tid, version xid, identity text[], content text, is_held boolean)
 language plpgsql
@@ -287,8 +289,8 @@ end
 $function$;
 
 comment on function ops.protected_values(regclass, text, regclass, tid, bigint, text, int) is
-'Up to batch values of a protected column behind a row and before a block of one of ops.protected_places, with '
-'the version of their rows and what a token is bound to; without those that begin with done.';
+'Up to batch values of a protected column behind a row and before a block of one of ops.protected_places, '
+'with the version of their rows and what a token is bound to; without those that begin with done.';
 
 create function ops.rewrite_values(
     hot regclass, column_name text, relation regclass, places tid[], versions xid[], contents text[]

@@ -349,7 +349,7 @@ def policies(connection: psycopg.Connection, table: str | None = None) -> list[P
     """
     for (refusal,) in connection.execute("select ops.protection_refusals()").fetchall():
         raise AgentbooksError(
-            f"encrypt: nothing was touched, as {refusal}; mend ops.protected_columns."
+            f"ops.protected_columns: {refusal}; nothing was touched, mend or delete that row."
         )
     with connection.cursor(row_factory=class_row(Policy)) as cursor:
         return cursor.execute(POLICIES, {"table": table}).fetchall()
@@ -361,7 +361,7 @@ def note_keys(connection: psycopg.Connection, keys: Keys | None) -> None:
     Raises:
         AgentbooksError: One is another than before by the same name.
     """
-    with _told():
+    with _told("keys"):
         for key_id in keys.by_id if keys else ():
             connection.execute(
                 "select ops.note_encryption_key(%s, %s)",
@@ -405,7 +405,7 @@ class _Run:
         if is_dry:
             for key_id in keys.by_id if keys else ():
                 if keys and noted.get(key_id, keys.fingerprint(key_id)) != keys.fingerprint(key_id):
-                    raise AgentbooksError(f"encrypt: {ANOTHER.format(key_id)}")
+                    raise AgentbooksError(f"keys: {ANOTHER.format(key_id)}")
         else:
             note_keys(connection, keys)
         protector = Protector(keys, frozenset(noted), takes_as_text)
