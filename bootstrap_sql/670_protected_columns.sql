@@ -218,8 +218,7 @@ begin atomic
         from pg_class as c
         where c.oid = r.relation and c.relkind = 'r'
     ) as l
-    where
-        exists (select from ops.protected_columns as p where p.table_name = ops.relation_name(hot))
+    where ops.relation_name(hot) in (select p.table_name from ops.protected_columns as p)
     order by r.relation <> hot, l.relation::text;
 end;
 

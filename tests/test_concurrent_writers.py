@@ -100,6 +100,8 @@ STEPS: dict[str, Step] = {
     "edited": edit,
 }
 
+SAME_LOCK = {"restored": "set"}
+
 # What each row shows of what was done to it.
 SHOWN = """
 select 'raised', session_id::text, (metadata ->> 'count')::int from agentic.agent_sessions
@@ -184,7 +186,7 @@ def write(url: str, seed: int, stop: float, in_order: bool, log: Log) -> None:
             names = dice.choices(list(STEPS), k=dice.choice([1, 1, 2, 3]))
             steps = [(name, dice.choice([ONE, TWO])) for name in names]
             if in_order:
-                steps.sort()
+                steps.sort(key=lambda step: (SAME_LOCK.get(step[0], step[0]), step[1]))
             for _ in range(PATIENCE):
                 try:
                     with connection.transaction():
