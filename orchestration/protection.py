@@ -144,7 +144,8 @@ class Protector:
             return self.protect(policy, cell, self.keys.decrypt(token, cell), key_id, content)
         except DecryptionError as error:
             is_missing = bool(KEY_ID.fullmatch(key_id)) and key_id not in self.keys.by_id
-            if self.takes_as_text and not (is_missing and key_id in self.noted):
+            is_text = self.takes_as_text and not (is_missing and key_id in self.noted)
+            if is_text or not policy.is_encrypted:
                 return self.protect(policy, cell, content, CLEAR)
             return Treated(content, key_id if is_missing else UNREADABLE, flaw=str(error))
 
@@ -193,7 +194,7 @@ class Report:
 
     keys: Keys | None
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
-    flaws: dict[str, list[str]] = field(default_factory=dict)
+    flaws: dict[str, None] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
 
     def at(self, policy: Policy, place: str) -> Tally:
@@ -203,7 +204,7 @@ class Report:
     @property
     def undecrypted(self) -> int:
         """How many values do not decrypt, for whatever reason."""
-        return sum(map(len, self.flaws.values()))
+        return len(self.flaws)
 
     def state_lines(self) -> Iterator[str]:
         """Tell what there is, a line per place, and which keys are needed."""
@@ -233,10 +234,9 @@ class Report:
 
     def flaw_lines(self) -> Iterator[str]:
         """Tell of values that do not decrypt, a sentence each, not of all."""
-        flaws = [flaw for found in self.flaws.values() for flaw in found]
-        yield from flaws[:TOLD]
-        if len(flaws) > TOLD:
-            yield f"So it is with {len(flaws) - TOLD:,} more."
+        yield from list(self.flaws)[:TOLD]
+        if len(self.flaws) > TOLD:
+            yield f"So it is with {len(self.flaws) - TOLD:,} more."
 
     def _words(self, state: str) -> str:
         if state in (CLEAR, UNREADABLE):
@@ -298,8 +298,8 @@ def encrypt(
         run = _Run.begin(connection, archive, table, progress, takes_as_text=takes_as_text)
         run.delete_replaced_files()
         for policy in run.policies:
-            for _ in range(PASSES):
-                if not run.walk(policy):
+            for number in range(PASSES):
+                if not run.walk(policy, is_again=number > 0):
                     break
         run.walk_files()
     return run.report
@@ -326,6 +326,7 @@ def decrypted(
                 f"decrypt: {table}.{column} is not in ops.protected_columns; check the name."
             )
         keys = _given("decrypt")
+        connection.execute("set local role agentbooks_retention")
         query = sql.SQL("select array[{}], {}::text from {} where {} and ({})").format(
             sql.SQL(", ").join(
                 sql.SQL("{}::text").format(sql.Identifier(n)) for n in policy.identity
@@ -413,26 +414,30 @@ class _Run:
 
     # Tables
 
-    def walk(self, policy: Policy) -> int:
-        """Go through a column's table and archive once; return how many values were still to be done."""
-        self.report.flaws.pop(str(policy), None)
+    def walk(self, policy: Policy, *, is_again: bool = False) -> int:
+        """Go through a column's table and archive; return how many values were still to be done.
+
+        The first time every token is decrypted, as a text may only look like one; then it is enough to
+        look at what does not, which has come meanwhile.
+        """
+        keys = self.protector.keys
+        is_skipped = is_again and keys is not None and not policy.redacted
+        done_prefix = f"{encryption.PREFIX}{keys.current}." if keys and is_skipped else None
         places = self.connection.execute(PLACES, (policy.table_name,)).fetchall()
         total, done, left = sum(blocks for *_, blocks in places), 0, 0
         for relation, place, blocks in places:
             for first in range(0, blocks, BLOCKS):
                 last = min(first + BLOCKS, blocks)
-                left += self.walk_blocks(policy, relation, place, first, last)
+                left += self.walk_blocks(policy, relation, place, first, last, done_prefix)
                 done += last - first
                 self.progress(str(policy), done, total)
         self.report.left[str(policy)] = left
         return left
 
-    def walk_blocks(self, policy: Policy, relation: int, place: str, first: int, last: int) -> int:
-        keys = self.protector.keys
+    def walk_blocks(
+        self, policy: Policy, relation: int, place: str, first: int, last: int, done: str | None
+    ) -> int:
         tally = self.report.at(policy, place)
-        # What has the current key need not be looked at, but for what is to be redacted in it.
-        is_skipped = keys is not None and not self.is_dry and not policy.redacted
-        done = f"{encryption.PREFIX}{keys.current}." if keys and is_skipped else None
         after, left = f"({first},0)", 0
         while True:
             values = self.connection.execute(
@@ -445,7 +450,7 @@ class _Run:
                 treated = self.protector.treat(kept, identity, content)
                 tally.note(treated)
                 if treated.flaw:
-                    self.report.flaws.setdefault(str(policy), []).append(treated.flaw)
+                    self.report.flaws[treated.flaw] = None
                 if treated.content != content:
                     changed.append((row, written, treated))
             left += len(changed)
@@ -493,7 +498,7 @@ class _Run:
                     for content, treated in self.in_batch(batch, file, policy):
                         tally.note(treated)
                         if treated.flaw:
-                            self.report.flaws.setdefault(file.url, []).append(treated.flaw)
+                            self.report.flaws[treated.flaw] = None
                         is_due |= treated.content != content
         return is_due
 
