@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from orchestration import cli, cold_archive, database, retention  # noqa: F401
+from orchestration import cli, cold_archive, database, protection, retention  # noqa: F401
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -67,6 +67,7 @@ def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_
     sys.addaudithook(on_file)
     # Small pieces, so that there are several of each.
     retention.BATCH, cold_archive.BLOCK, cold_archive.ROWS = 40, 20_000, 16
+    protection.BATCH, protection.BLOCKS = 20, 4
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed), suppress(SystemExit):
         cli.main()
