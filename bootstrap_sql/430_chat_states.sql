@@ -273,3 +273,174 @@ revoke all on function chat.set_agent_state(
 grant execute on function chat.set_agent_state(
     uuid, text, text, jsonb, jsonb, jsonb, jsonb, text, text, jsonb, jsonb, uuid
 ) to agentbooks_loader, service_role;
+
+
+-- A copy of the current state, under the agent's lock: nobody sets another one meanwhile.
+create function chat.make_checkpoint(
+    p_agent_id uuid,
+    p_checkpoint_type text default 'manual',
+    p_trigger_reason text default null,
+    p_retention_policy text default null,
+    p_expires_at timestamptz default null,
+    p_expected_state_id uuid default null
+)
+returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    current_state chat.agent_states;
+    state_copy jsonb;
+    checkpoint_id uuid;
+begin
+    perform from chat.agents as a where a.id = p_agent_id for no key update;
+    if not found then
+        raise exception 'make_checkpoint: there is no agent %', p_agent_id using errcode = 'no_data_found';
+    end if;
+
+    select * into current_state from chat.agent_states as s where s.agent_id = p_agent_id and s.is_current;
+    if current_state.id is null then
+        raise exception 'make_checkpoint: agent % has no current state', p_agent_id
+            using errcode = 'no_data_found';
+    end if;
+    if p_expected_state_id is not null and current_state.id <> p_expected_state_id then
+        raise exception 'make_checkpoint: the current state of agent % is %, not %',
+            p_agent_id, current_state.id, p_expected_state_id
+            using errcode = 'AB409', hint = 'Somebody else has set it: read it again, then retry.';
+    end if;
+
+    state_copy := jsonb_build_object(
+        'version', current_state.version,
+        'state_hash', current_state.state_hash,
+        'local_state', current_state.local_state,
+        'shared_state', current_state.shared_state,
+        'session_state', current_state.session_state,
+        'persistent_state', current_state.persistent_state
+    );
+    insert into chat.state_checkpoints (
+        agent_id, state_id, checkpoint_type, trigger_reason, state_data, compression_type, size_bytes,
+        retention_policy, expires_at, created_at, tenant_id
+    )
+    values (
+        p_agent_id, current_state.id, p_checkpoint_type, p_trigger_reason, state_copy, 'none',
+        octet_length(state_copy::text), p_retention_policy, p_expires_at, clock_timestamp(),
+        current_state.tenant_id
+    )
+    returning id into checkpoint_id;
+    return checkpoint_id;
+end
+$function$;
+
+comment on function chat.make_checkpoint(uuid, text, text, text, timestamptz, uuid) is
+'Copies the current state of an agent to a checkpoint and returns its id. With p_expected_state_id it '
+'refuses (AB409) unless that is still the current state.';
+
+create function chat.restore_checkpoint(
+    p_agent_id uuid,
+    p_checkpoint_id uuid,
+    p_trigger text default 'manual',
+    p_reason text default null,
+    p_expected_state_id uuid default null
+)
+returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    began_at constant timestamptz := clock_timestamp();
+    checkpoint chat.state_checkpoints;
+    copied_state chat.agent_states;
+    copied_parts jsonb;
+    state_copy jsonb;
+    state_hash text;
+    new_state_id uuid;
+begin
+    perform from chat.agents as a where a.id = p_agent_id for no key update;
+    if not found then
+        raise exception 'restore_checkpoint: there is no agent %', p_agent_id using errcode = 'no_data_found';
+    end if;
+
+    -- After the wait for the agent: it may have gone, or expired, meanwhile.
+    select * into checkpoint from chat.state_checkpoints as c where c.id = p_checkpoint_id for update;
+    if not found then
+        raise exception 'restore_checkpoint: there is no checkpoint %', p_checkpoint_id
+            using
+            errcode = 'no_data_found',
+            hint = 'If it is archived, bring it back first: agentbooks restore chat.state_checkpoints.';
+    end if;
+    if checkpoint.agent_id <> p_agent_id then
+        raise exception 'restore_checkpoint: checkpoint % is of another agent than %', p_checkpoint_id, p_agent_id
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if checkpoint.expires_at <= clock_timestamp() then
+        raise exception 'restore_checkpoint: checkpoint % expired at %', p_checkpoint_id, checkpoint.expires_at
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    state_copy := checkpoint.state_data;
+    if jsonb_typeof(state_copy) = 'string' or checkpoint.compression_type <> 'none' then
+        raise exception 'restore_checkpoint: checkpoint % is compressed (%), which the database cannot read',
+            p_checkpoint_id, coalesce(nullif(checkpoint.compression_type, 'none'), 'unknown')
+            using
+            errcode = 'feature_not_supported',
+            hint = 'Decompress it, and call chat.set_agent_state with p_transition_type => ''restore''.';
+    end if;
+    if not state_copy ?| '{local_state,shared_state,session_state,persistent_state}' then
+        raise exception 'restore_checkpoint: checkpoint % has none of the four parts of a state', p_checkpoint_id
+            using errcode = 'invalid_parameter_value';
+    end if;
+
+    -- Of a copy that an application made, what it does not say is what the state said.
+    select * into copied_state
+    from chat.agent_states as s
+    where s.agent_id = checkpoint.agent_id and s.id = checkpoint.state_id;
+    copied_parts := jsonb_build_object(
+        'version', copied_state.version,
+        'local_state', copied_state.local_state,
+        'shared_state', copied_state.shared_state,
+        'session_state', copied_state.session_state,
+        'persistent_state', copied_state.persistent_state
+    );
+    state_copy := copied_parts || state_copy;
+    state_hash := coalesce(
+        state_copy ->> 'state_hash',
+        case when copied_parts = (
+            select jsonb_object_agg(p.key, p.value)
+            from jsonb_each(state_copy) as p
+            where copied_parts ? p.key
+        ) then copied_state.state_hash end
+    );
+    if state_hash is null then
+        raise exception 'restore_checkpoint: checkpoint % has no state_hash, and state % has changed since',
+            p_checkpoint_id, checkpoint.state_id
+            using
+            errcode = 'invalid_parameter_value',
+            hint = 'Call chat.set_agent_state with its parts, your hash of them and p_transition_type => ''restore''.';
+    end if;
+
+    new_state_id := chat.set_agent_state(
+        p_agent_id, state_copy ->> 'version', state_hash, state_copy -> 'local_state',
+        nullif(state_copy -> 'shared_state', 'null'), nullif(state_copy -> 'session_state', 'null'),
+        state_copy -> 'persistent_state', 'restore', p_trigger,
+        jsonb_strip_nulls(jsonb_build_object('checkpoint_id', p_checkpoint_id, 'reason', p_reason)),
+        null, p_expected_state_id
+    );
+    update chat.state_checkpoints as c
+    set
+        restoration_count = c.restoration_count + 1,
+        restoration_time_ms = ceil(1000 * extract(epoch from clock_timestamp() - began_at))
+    where c.id = p_checkpoint_id;
+    return new_state_id;
+end
+$function$;
+
+comment on function chat.restore_checkpoint(uuid, uuid, text, text, uuid) is
+'Makes what a checkpoint holds the current state of its agent, as a new version with the copied '
+'state''s version and hash, and returns its id. Refuses a checkpoint that has expired, is compressed, or is '
+'another agent''s; with p_expected_state_id also (AB409) if another state is current by now.';
+
+revoke all on function chat.make_checkpoint(uuid, text, text, text, timestamptz, uuid) from public;
+revoke all on function chat.restore_checkpoint(uuid, uuid, text, text, uuid) from public;
+grant execute on function chat.make_checkpoint(uuid, text, text, text, timestamptz, uuid)
+to agentbooks_loader, service_role;
+grant execute on function chat.restore_checkpoint(uuid, uuid, text, text, uuid)
+to agentbooks_loader, service_role;

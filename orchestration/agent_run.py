@@ -202,11 +202,12 @@ class ParsedRun:
 
 @dataclass
 class RunRows:
-    """The rows of one run by table, and what was assumed about its times."""
+    """The rows of one run by table, what was assumed about its times, and what was taken out of them."""
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in COLUMNS})
     naive_times: bool = False
     undated: bool = False
+    redacted: int = 0
 
 
 def parse(line: bytes) -> ParsedRun:
@@ -378,6 +379,9 @@ class _Mapping:
     def add_trace(self) -> None:
         run = self.run
         metadata = _kept(self.raw, ("messages",), {"loader": self.notes()})
+        if run.success is not None and "rationale" in (self.raw.get("decision") or {}):
+            # It stands in the decision, where it may be encrypted.
+            metadata["decision"] = _kept(self.raw["decision"], ("rationale",), {})
         costs = (self.raw.get("agent_cost_usd"), self.raw.get("counterpart_cost_usd"))
         recorded = [cost for cost in costs if cost is not None]
         self.add(

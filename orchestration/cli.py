@@ -501,6 +501,59 @@ def erase(
             typer.echo(line)
 
 
+@app.command()
+def encrypt(
+    table: TABLE = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Only count what is in clear, and with which key.")
+    ] = False,
+    take_as_text: Annotated[
+        bool,
+        typer.Option(
+            "--take-as-text", help="Encrypt what looks encrypted and does not decrypt as it stands."
+        ),
+    ] = False,
+) -> None:
+    """Encrypt and redact what ops.protected_columns names, in tables, archives and files."""
+    from orchestration import cold_archive, database, demo, protection
+
+    archive = cold_archive.Archive.chosen()
+    with database.connect(autocommit=True) as connection, demo.parts_done() as progress:
+        if status:
+            report = protection.status(connection, archive, table, progress)
+        else:
+            report = protection.encrypt(
+                connection, archive, table, takes_as_text=take_as_text, progress=progress
+            )
+    for line in report.state_lines() if status else report.done_lines():
+        typer.echo(line)
+    if report.undecrypted:
+        raise AgentbooksError(
+            f"encrypt: {report.undecrypted:,} values do not decrypt, as told above, and are as they were."
+        )
+
+
+@app.command()
+def decrypt(
+    table: RAW_TABLE,
+    column: Annotated[str, typer.Argument(metavar="COLUMN", help="Its protected column.")],
+    where: Annotated[
+        str, typer.Option(metavar="SQL", help="Condition on columns of the table.")
+    ] = "true",
+) -> None:
+    """Write an encrypted column in clear as CSV, with the keys of its rows, for auditors."""
+    import csv
+
+    from orchestration import database, protection
+
+    with database.connect() as connection:
+        writer = csv.writer(sys.stdout)
+        for number, row in enumerate(protection.decrypted(connection, table, column, where)):
+            if number == 0:
+                writer.writerow(row)
+            writer.writerow(row.values())
+
+
 @hold.command("place")
 def hold_place(
     reason: Annotated[str, typer.Option(help="Why, such as the number of a case.")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,11 @@ from orchestration import (
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import date
 
     import psycopg
+    from rich.progress import TaskID
 
 console = Console(width=None if sys.stdout.isatty() else 110)
 
@@ -64,6 +66,22 @@ def run(paths: Sequence[Path], undated_as: date | None = None) -> None:
         console.print()
         report.print_report(connection, console)
     _print_next_steps()
+
+
+@contextmanager
+def parts_done() -> Iterator[Callable[[str, int, int], None]]:
+    """Show on the terminal how far a long work is: the function takes a name, the parts done, and all."""
+    shown = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name)
+            progress.update(tasks[name], completed=done, total=total)
+
+        yield show
 
 
 def load(

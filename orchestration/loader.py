@@ -29,7 +29,9 @@ from orchestration.agent_run import (
     rows_of,
     without_secrets_in,
 )
+from orchestration.encryption import Keys
 from orchestration.errors import AgentbooksError
+from orchestration.protection import CLEAR, Policy, Protector, note_keys, policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,6 +85,8 @@ class LoadSummary:
     rejected: int = 0
     naive_times: int = 0
     undated: int = 0
+    redacted: int = 0
+    """Places in which something was replaced that `ops.protected_columns` lets nobody read."""
     rows: Counter[str] = field(default_factory=Counter)
     """Rows written by table, but for the tables that runs share."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -95,6 +99,8 @@ class LoadSummary:
             if self.rejected
             else "none rejected"
         )
+        if self.redacted:
+            parts.append(f"{self.redacted:,} places redacted as ops.protected_columns says")
         return ", ".join(parts) + "."
 
 
@@ -115,13 +121,13 @@ def load_agent_runs(
 
     Raises:
         AgentbooksError: A file cannot be read to its end (what stood before is loaded), the
-            database is not bootstrapped, or the role may not load.
+            database is not bootstrapped, the role may not load, or a key is another than before.
     """
-    _check_database(connection)
+    protection = _protection(connection)
     summary = LoadSummary()
     for path in paths:
         summary.files += 1
-        batches = (_prepare(batch, undated_as) for batch in _batches(path, progress))
+        batches = (_prepare(batch, undated_as, protection) for batch in _batches(path, progress))
         for batch in _one_ahead(batches):
             _load_batch(connection, _name(path), batch, summary)
     return summary
@@ -224,7 +230,47 @@ def _one_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
             yield batch
 
 
-def _prepare(records: list[Record], undated_as: date | None) -> _Batch:
+@dataclass(frozen=True)
+class _Protection:
+    """What is to be encrypted or redacted in rows before they are written."""
+
+    protector: Protector
+    policies: list[Policy]
+
+    def apply(self, rows: RunRows) -> int:
+        """Do it; return how many places were redacted."""
+        places = 0
+        for policy in self.policies:
+            columns = COLUMNS[policy.table_name]
+            place = columns.index(policy.column_name)
+            identity = [columns.index(name) for name in policy.identity]
+            written = rows.rows[policy.table_name]
+            for number, row in enumerate(written):
+                if row[place] is None:
+                    continue
+                # Whatever it looks like, a source wrote it, not we.
+                cell = policy.cell([row[part] for part in identity])
+                treated = self.protector.protect(policy, cell, row[place], CLEAR)
+                places += treated.places
+                written[number] = (*row[:place], treated.content, *row[place + 1 :])
+        return places
+
+
+def _protection(connection: psycopg.Connection) -> _Protection:
+    _check_database(connection)
+    keys = Keys.chosen()
+    with connection.transaction():
+        connection.execute("set local role agentbooks_loader")
+        note_keys(connection, keys)
+        found = [
+            policy
+            for policy in policies(connection)
+            if {policy.column_name, *policy.identity} <= {*COLUMNS.get(policy.table_name, ())}
+        ]
+    return _Protection(Protector(keys), found)
+
+
+def _prepare(records: list[Record], undated_as: date | None, protection: _Protection) -> _Batch:
     batch = _Batch()
     for record in records:
         try:
@@ -233,7 +279,9 @@ def _prepare(records: list[Record], undated_as: date | None) -> _Batch:
             batch.rejections.append(Rejection(record, str(reason)))
             continue
         try:
-            candidate = _Candidate(record, run, rows_of(run, undated_as))
+            rows = rows_of(run, undated_as)
+            rows.redacted = protection.apply(rows)
+            candidate = _Candidate(record, run, rows)
         except Rejected as reason:
             candidate = _Candidate(record, run, RunRows(), str(reason))
         batch.candidates.append(candidate)
@@ -278,6 +326,7 @@ def _load_batch(
         summary.loaded += 1
         summary.naive_times += candidate.rows.naive_times
         summary.undated += candidate.rows.undated
+        summary.redacted += candidate.rows.redacted
         for table in COLUMNS.keys() - SHARED.keys():
             summary.rows[table] += len(candidate.rows.rows[table])
     summary.rejected += len(rejections)

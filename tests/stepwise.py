@@ -26,6 +26,7 @@ from orchestration import (  # noqa: F401
     database,
     demo,
     growth,
+    protection,
     retention,
 )
 
@@ -78,6 +79,7 @@ def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_
     retention.BATCH, cold_archive.BLOCK, cold_archive.ROWS = 40, 20_000, 16
     backfill.BATCH, growth.BLOCKS = 40, 4
     chat_migration.BLOCKS, chat_migration.BATCH = 2, 40
+    protection.BATCH, protection.BLOCKS = 20, 4
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed), suppress(SystemExit):
         cli.main()

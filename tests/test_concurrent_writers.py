@@ -65,6 +65,16 @@ def set_state(connection: psycopg.Connection, agent_id: str) -> None:
     connection.execute("select chat.set_agent_state(%s, '1.0.0', %s)", [agent_id, uuid4().hex])
 
 
+def restore(connection: psycopg.Connection, agent_id: str) -> None:
+    """Return an agent to its checkpoint, and keep another one."""
+    connection.execute(
+        "select chat.restore_checkpoint(agent_id, id) from chat.state_checkpoints"
+        " where agent_id = %s and checkpoint_type = 'milestone'",
+        [agent_id],
+    )
+    connection.execute("select chat.make_checkpoint(%s)", [agent_id])
+
+
 def say(connection: psycopg.Connection, session_id: str) -> None:
     """Add a message to a session and count its messages."""
     row = ROWS["chat.chat_messages_v2"] | {"id": str(uuid4()), "session_id": session_id}
@@ -85,9 +95,12 @@ STEPS: dict[str, Step] = {
     "raised": raise_session,
     "audited": audit,
     "set": set_state,
+    "restored": restore,
     "said": say,
     "edited": edit,
 }
+
+SAME_LOCK = {"restored": "set"}
 
 # What each row shows of what was done to it.
 SHOWN = """
@@ -95,7 +108,13 @@ select 'raised', session_id::text, (metadata ->> 'count')::int from agentic.agen
 union all
 select 'audited', session_id::text, count(*) from agentic.agent_audit_log group by session_id
 union all
-select 'set', agent_id::text, count(*) from chat.agent_states group by agent_id
+select 'set', agent_id::text, count(*) from chat.state_transitions
+where transition_type = 'update' and changes = '{}'
+group by agent_id
+union all
+select 'restored', c.agent_id::text, c.restoration_count
+from chat.state_checkpoints as c
+where c.checkpoint_type = 'milestone'
 union all
 select 'said', session_id::text, count(*) from chat.chat_messages_v2
 where id not in (%(one)s, %(two)s)
@@ -167,7 +186,7 @@ def write(url: str, seed: int, stop: float, in_order: bool, log: Log) -> None:
             names = dice.choices(list(STEPS), k=dice.choice([1, 1, 2, 3]))
             steps = [(name, dice.choice([ONE, TWO])) for name in names]
             if in_order:
-                steps.sort()
+                steps.sort(key=lambda step: (SAME_LOCK.get(step[0], step[0]), step[1]))
             for _ in range(PATIENCE):
                 try:
                     with connection.transaction():
@@ -202,6 +221,10 @@ def prepare(url: str) -> None:
                 ("agentic.agent_sessions", "session_id", {"metadata": '{"count": 0}'}),
             ]:
                 insert(connection, table, ROWS[table] | changes | {key: row_id})
+            connection.execute(
+                "select chat.set_agent_state(%s, '1.0.0', 'first', p_changes => '[]')", [row_id]
+            )
+            connection.execute("select chat.make_checkpoint(%s, 'milestone')", [row_id])
         connection.execute("select chat.record_message_counts(%s::uuid, %s::uuid)", [ONE, TWO])
 
 

@@ -34,3 +34,9 @@ select 1 / has_function_privilege(
     'chat.set_agent_state(uuid, text, text, jsonb, jsonb, jsonb, jsonb, text, text, jsonb, jsonb, uuid)',
     'execute'
 )::int;
+
+select 1 / has_function_privilege('service_role', f.signature, 'execute')::int
+from (values
+    ('chat.make_checkpoint(uuid, text, text, text, timestamptz, uuid)'),
+    ('chat.restore_checkpoint(uuid, uuid, text, text, uuid)')
+) as f (signature);
