@@ -21,7 +21,7 @@ from orchestration import bootstrap, catalog, schemas
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from orchestration.schemas import Schemas
 
@@ -148,6 +148,17 @@ from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname = any(%(schemas)s) and c.relkind = 'v'
 """
 
+# By columns that tell the table: what its rows lack and its parents know.
+FILLINGS = {
+    ("session_id", "message_id", "version_number"): """
+update {table} as v set session_id = m.session_id
+from {schema}.chat_messages_v2 as m
+where m.id = v.message_id and v.id in (
+    select w.id from {table} as w where w.session_id is null limit 10000
+)
+""",
+}
+
 # Why PostgreSQL would not let a column have another type.
 READERS = """
 select distinct a.attname, coalesce(v.oid::regclass::text, 'policy ' || quote_ident(p.polname))
@@ -222,7 +233,7 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
             if table in there:
                 adoption.kinds[table], adoption.originals[table] = "table", there[table]
         for table in adoption.tables():
-            adoption.goals[table], notes = _goal(there[table], targets[table])
+            adoption.goals[table], notes = _goal(there[table], targets[table], adoption.originals)
             _count_violations(connection, table, adoption, notes, places)
             _report(connection, table, adoption, notes)
     if not adoption.kinds:
@@ -298,6 +309,18 @@ def _is_cheap(have: str, want: str) -> bool:
     return (_base(have), want) == ("timestamp without time zone", "timestamp with time zone")
 
 
+def _filling(column: str, shape: Shape) -> str | None:
+    """The statement that fills a batch of a column which others tell."""
+    return next(
+        (
+            statement
+            for (name, *others), statement in FILLINGS.items()
+            if name == column and {name, *others} <= shape["columns"].keys()
+        ),
+        None,
+    )
+
+
 def _is_kin(have: str, want: str) -> bool:
     old, new = _base(have).removesuffix("[]"), _base(want).removesuffix("[]")
     is_array = [name.endswith("[]") for name in (have, want)]
@@ -321,11 +344,13 @@ class Notes:
     replaced: list[str] = field(default_factory=list)
     left_empty: list[str] = field(default_factory=list)
     computed: list[str] = field(default_factory=list)
+    filled: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     stoppers: list[str] = field(default_factory=list)
     target: Shape = field(default_factory=dict)
 
 
-def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
+def _goal(original: Shape, target: Shape, siblings: Collection[str]) -> tuple[Shape, Notes]:
     """Add to what a table has what it lacks; what it has too much stays."""
     notes = Notes(target=target)
     columns = {}
@@ -350,10 +375,20 @@ def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
             default = want["default"] or ""
             if want["generated"] or want["identity"] or "gen_random_uuid" in default:
                 notes.computed.append(name)
+            elif _filling(name, target):
+                notes.filled.append(name)
             elif want["is_required"] and not default:
                 columns[name]["is_required"] = False
                 notes.left_empty.append(name)
-    constraints = dict(original["constraints"])
+    kept_keys = {(k["kind"], str(k["columns"]), k["parent"]) for k in target["constraints"].values()}
+    constraints = {}
+    for name, rule in original["constraints"].items():
+        key = (rule["kind"], str(rule["columns"]), rule["parent"])
+        if rule["kind"] == "f" and rule["parent"] in siblings and key not in kept_keys:
+            # It would hold rows back which leave by their own date.
+            notes.removed.append(f"{name} ({rule['definition']})")
+        else:
+            constraints[name] = rule
     said = {k["definition"] for k in constraints.values()}
     for name, want in target["constraints"].items():
         if want["definition"] in said or (
@@ -502,6 +537,7 @@ def _report(
         *_listed(
             "computes columns", notes.computed, f"{max(size / REWRITTEN_PER_SECOND, 0.1):,.1f} s"
         ),
+        *_listed("fills in batches", notes.filled, _seconds(size, REWRITTEN_PER_SECOND)),
         *_listed("leaves empty in rows that are there", notes.left_empty),
         *_listed("requires", required, _seconds(size, BYTES_PER_SECOND)),
         *_listed("adds constraints", fresh_rules, _seconds(size, BYTES_PER_SECOND)),
@@ -513,6 +549,7 @@ def _report(
         *_listed("adds triggers", sorted(set(goal["triggers"]) - set(original["triggers"])), "ms"),
         *_listed("adds policies", sorted(set(goal["policies"]) - set(original["policies"])), "ms"),
         *_listed("replaces", notes.replaced),
+        *_listed("removes until a revert", notes.removed),
     ]
     if not original["is_secured"]:
         who = ", ".join(_users(original))
@@ -771,7 +808,7 @@ def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[s
                 default = f" generated always as ({column['generated']}) stored"
             elif column["identity"]:
                 default = " generated by default as identity"
-            required = " not null" if column["is_required"] else ""
+            required = " not null" if column["is_required"] and default else ""
             actions.append(f'add column "{name}" {column["type"]}{default}{required}')
             continue
         if not column["generated"] and has["default"] != column["default"]:
@@ -873,10 +910,20 @@ def _require(connection: psycopg.Connection[Any], table: str, column: str, now: 
     )
 
 
+def _fill(connection: psycopg.Connection[Any], table: str, statement: str | None) -> None:
+    while statement:
+        filled = connection.execute(
+            statement.format(table=table, schema=table.split(".")[0]).encode()
+        )
+        if not filled.rowcount:
+            return
+
+
 def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, known: Shape) -> None:
     now = _shape(connection, table)
     for name, column in goal["columns"].items():
-        if column["is_required"] and name in now["columns"]:
+        if column["is_required"] and not now["columns"][name]["is_required"]:
+            _fill(connection, table, _filling(name, goal))
             _require(connection, table, name, now)
     renames = [
         f'alter table {table} rename constraint "{old}" to "{new}"'
