@@ -171,6 +171,14 @@ where d.refclassid = 'pg_class'::regclass and d.refobjid = %s::regclass
     and coalesce(w.oid, p.oid) is not null
 """
 
+BUILT = """
+select c.oid::regclass::text
+from pg_depend as d
+join pg_type as t on t.oid = d.refobjid and t.typnamespace = to_regnamespace('ops')
+join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+where c.relkind = 'r' and c.relnamespace <> to_regnamespace('ops')
+"""
+
 OWN_TRIGGERS = """
 select g.tgname from pg_trigger as g join pg_proc as p on p.oid = g.tgfoid
 where g.tgrelid = %s::regclass and not g.tgisinternal and p.proowner = %s::regrole
@@ -1001,6 +1009,12 @@ def revert(connection: psycopg.Connection[Any], to: str) -> list[str]:
         raise AgentbooksError(
             f"bootstrap: tables that were taken over are given back together; revert to before {to}, "
             "to the last file under 100, or to `all`."
+        )
+    built = connection.execute(BUILT).fetchone()
+    if built:
+        raise AgentbooksError(
+            f"bootstrap: {built[0]} stands on what a revert drops; drop the schemas that dbt has built "
+            "first."
         )
     archives = connection.execute(
         "select oid::regclass::text from pg_class"

@@ -174,7 +174,10 @@ def test_originals_are_taken_over_and_given_back(
     assert sum(map(len, rows[0].values())) > 1000, "the negative control: there are rows"
     assert [name for name in rows[0] if rows[0][name] != rows[1][name]] == []
 
-    with psycopg.connect(filled, autocommit=True) as connection:
+    with connection_to(filled) as connection:
+        with pytest.raises(AgentbooksError, match="drop the schemas that dbt has built first"):
+            adopt.revert(connection, "all")
+        connection.execute("drop schema seeds, staging, intermediate, marts cascade")
         adopt.revert(connection, "all")
         assert value(connection, "select to_regnamespace('ops') is null")
     assert differences(before, contents(filled)) == []
