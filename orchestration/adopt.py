@@ -242,7 +242,8 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
                 adoption.kinds[table], adoption.originals[table] = "table", there[table]
         for table in adoption.tables():
             adoption.goals[table], notes = _goal(there[table], targets[table], adoption.originals)
-            _count_violations(connection, table, adoption, notes, places)
+            if not notes.stoppers:
+                _count_violations(connection, table, adoption, notes, places)
             _report(connection, table, adoption, notes)
     if not adoption.kinds:
         raise AgentbooksError(
@@ -388,7 +389,9 @@ def _goal(original: Shape, target: Shape, siblings: Collection[str]) -> tuple[Sh
             elif want["is_required"] and not default:
                 columns[name]["is_required"] = False
                 notes.left_empty.append(name)
-    kept_keys = {(k["kind"], str(k["columns"]), k["parent"]) for k in target["constraints"].values()}
+    kept_keys = {
+        (k["kind"], str(k["columns"]), k["parent"]) for k in target["constraints"].values()
+    }
     constraints = {}
     for name, rule in original["constraints"].items():
         key = (rule["kind"], str(rule["columns"]), rule["parent"])
@@ -647,8 +650,10 @@ def take_over(
     for table in tables:
         _make_keys(connection, table, adoption.goals[table])
     tell("bootstrap_sql")
+    _in_one(connection, _default_rights(adoption, "grant", "to"))
     _again(lambda: bootstrap.bootstrap(connection, adopting_up_to="999"))
-    _in_one(connection, _function_rights(connection, adoption))
+    _in_one(connection, _default_rights(adoption, "revoke", "from"))
+    _in_one(connection, _needless_rights(connection, adoption))
     for number, table in enumerate(tables, 1):
         tell(f"{number}/{len(tables)} {table}: constraints and indexes")
         goal, original = adoption.goals[table], adoption.originals[table]
@@ -740,28 +745,53 @@ def _users(original: Shape) -> list[str]:
     return sorted({original["owner"], *original["rights"]} - {"public", OWNER})
 
 
-def _function_rights(connection: psycopg.Connection[Any], adoption: Adoption) -> list[str]:
-    """Let those who go on writing call what checks and triggers of the tables call."""
-    statements = []
-    for schema in (name for name, kind in adoption.kinds.items() if kind == "schema"):
-        users = sorted(
-            {
-                user
-                for table in adoption.tables()
-                if table.startswith(f"{schema}.")
-                for user in _users(adoption.originals[table])
-            }
+def _schemas_and_users(adoption: Adoption) -> list[tuple[str, str]]:
+    return [
+        (
+            schema,
+            ", ".join(
+                sorted(
+                    {
+                        user
+                        for table in adoption.tables()
+                        if table.startswith(f"{schema}.")
+                        for user in _users(adoption.originals[table])
+                    }
+                )
+            ),
         )
+        for schema, kind in adoption.kinds.items()
+        if kind == "schema"
+    ]
+
+
+def _default_rights(adoption: Adoption, verb: str, to: str) -> list[str]:
+    """Let those who go on writing call what checks and triggers call, from the moment that these exist."""
+    statements = []
+    for schema, users in _schemas_and_users(adoption):
+        statements.append(
+            f"alter default privileges for role {OWNER} in schema {schema}"
+            f" {verb} execute on functions {to} {users}"
+        )
+        if verb == "grant":
+            statements.append(f"grant usage on schema ops to {users}")
+    return statements
+
+
+def _needless_rights(connection: psycopg.Connection[Any], adoption: Adoption) -> list[str]:
+    """Take back what no application may call."""
+    statements = []
+    for schema, users in _schemas_and_users(adoption):
         functions = connection.execute(
             "select oid::regprocedure::text from pg_proc where pronamespace = %s::regnamespace"
-            " and has_function_privilege('service_role', oid, 'execute') and proowner = %s::regrole",
+            " and not has_function_privilege('service_role', oid, 'execute')"
+            " and proowner = %s::regrole and prorettype <> 'trigger'::regtype",
             (schema, OWNER),
         )
         statements += [
-            f"grant execute on function {function} to {', '.join(users)}"
+            f"revoke execute on function {function} from {users}"
             for (function,) in functions.fetchall()
         ]
-        statements.append(f"grant usage on schema ops to {', '.join(users)}")
     return statements
 
 
@@ -861,17 +891,26 @@ def _make_index(
     )
 
 
+def _is_replaced(has: Shape, known: Shape | None, want: Shape) -> bool:
+    """Whether what is found is the other side's. PostgreSQL may spell ours otherwise than the model's."""
+    return known is not None and has["definition"] == known["definition"] != want["definition"]
+
+
 def _make_indexes(
     connection: psycopg.Connection[Any], table: str, goal: Shape, known: Shape
 ) -> None:
     now = _shape(connection, table)
     for name, index in goal["indexes"].items():
         has = now["indexes"].get(name)
-        if has is None or has["definition"] != index["definition"] or not has["is_valid"]:
+        if (
+            has is None
+            or not has["is_valid"]
+            or _is_replaced(has, known["indexes"].get(name), index)
+        ):
             _make_index(connection, table, name, index["definition"])
     schema = table.split(".")[0]
     for name in now["indexes"]:
-        if name not in goal["indexes"] and name in known.get("indexes", {}):
+        if name not in goal["indexes"] and name in known["indexes"]:
             _in_one(connection, [f'drop index {schema}."{name}"'])
 
 
@@ -948,12 +987,17 @@ def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, kn
     actions = [
         f'drop constraint "{name}"'
         for name, rule in now["constraints"].items()
-        if name in known.get("constraints", {})
-        and goal["constraints"].get(name, {}).get("definition") != rule["definition"]
+        if name in known["constraints"]
+        and (
+            name not in goal["constraints"]
+            or _is_replaced(rule, known["constraints"][name], goal["constraints"][name])
+        )
     ]
     for name, rule in goal["constraints"].items():
         has = now["constraints"].get(name)
-        if (has is None or has["definition"] != rule["definition"]) and rule["kind"] not in "pu":
+        if rule["kind"] not in "pu" and (
+            has is None or _is_replaced(has, known["constraints"].get(name), rule)
+        ):
             late = " not valid" if rule["kind"] in "cf" else ""
             actions.append(f'add constraint "{name}" {rule["definition"]}{late}')
     if actions:
@@ -1114,8 +1158,9 @@ def give_back(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
             _restore_routine(connection, name, routine)
     for table in adoption.tables():
         _restore_rights(connection, table, adoption.originals[table])
-    for user in {user for table in adoption.tables() for user in _users(adoption.originals[table])}:
-        _in_one(connection, [f"revoke usage on schema ops from {user}"])
+    _in_one(connection, _default_rights(adoption, "revoke", "from"))
+    for _, users in _schemas_and_users(adoption):
+        _in_one(connection, [f"revoke usage on schema ops from {users}"])
     for schema, kind in adoption.kinds.items():
         if kind == "schema":
             rights = adoption.originals[schema]["rights"]
