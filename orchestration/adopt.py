@@ -32,6 +32,7 @@ OWNER = "agentbooks_owner"
 MODEL = "agentbooks_model_"  # schemas in which the shape to reach is made, and never seen
 APPLICATION = "agentbooks_application"  # policy of those who had the table before
 LOCK_WAIT = "300ms"
+ALTER = "alter table"
 ATTEMPTS = 200
 BYTES_PER_SECOND = 100_000_000  # read by a validation, for the report's estimates
 INDEXED_PER_SECOND = 25_000_000
@@ -819,6 +820,10 @@ def _drop_routine(connection: psycopg.Connection[Any], name: str, routine: Shape
     return [*triggers, f"drop {kind} {name}"]
 
 
+def _altered(table: str, actions: list[str]) -> str:
+    return f"{ALTER} {table} {', '.join(actions)}"
+
+
 def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[str]:
     """Alter columns from what is found to a goal; `known` are columns that may go."""
     retyped = [
@@ -863,7 +868,7 @@ def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[s
         if name not in goal["columns"] and name in known.get("columns", {})
     ]
     if actions:
-        statements.append(f"alter table {table} {', '.join(actions)}")
+        statements.append(_altered(table, actions))
     return statements
 
 
@@ -932,7 +937,7 @@ def _make_keys(connection: psycopg.Connection[Any], table: str, goal: Shape) -> 
         what = "primary key" if rule["kind"] == "p" else "unique"
         _in_one(
             connection,
-            [f'alter table {table} add constraint "{name}" {what} using index "{name}"'],
+            [_altered(table, [f'add constraint "{name}" {what} using index "{name}"'])],
         )
 
 
@@ -1001,7 +1006,7 @@ def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, kn
             late = " not valid" if rule["kind"] in "cf" else ""
             actions.append(f'add constraint "{name}" {rule["definition"]}{late}')
     if actions:
-        _in_one(connection, [f"alter table {table} {', '.join(actions)}"])
+        _in_one(connection, [_altered(table, actions)])
     for name, rule in _shape(connection, table)["constraints"].items():
         if not rule["is_valid"] and goal["constraints"].get(name, {}).get("is_valid"):
             _again(
@@ -1100,7 +1105,7 @@ def let_go(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
             and "was" not in goal["constraints"][name]
             and original["constraints"].get(name, {}).get("definition") != rule["definition"]
         ]
-        statements = [f"alter table {table} {', '.join(actions)}"] if actions else []
+        statements = [_altered(table, actions)] if actions else []
         statements += [
             f'drop trigger "{name}" on {table}'
             for (name,) in connection.execute(OWN_TRIGGERS, (table, OWNER)).fetchall()

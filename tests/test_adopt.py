@@ -203,7 +203,7 @@ def processes(socket: Path) -> Iterator[None]:
         yield
     finally:
         jobs.kill()
-        jobs.wait()
+        jobs.communicate()
 
 
 def run(socket: Path, url: str, command: list[str], kill_at: str = "") -> list[str]:
