@@ -57,6 +57,7 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.archive
 	@$(BIN)/python -m benchmarks.erasure
 	@$(BIN)/python -m benchmarks.migrations
+	@$(BIN)/python -m benchmarks.adopt
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

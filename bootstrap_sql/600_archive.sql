@@ -166,6 +166,7 @@ begin
                     where k.indrelid = paired.archive
                         and regexp_replace(pg_get_indexdef(k.indexrelid), '^.*? USING ', '') = w.words
                 )
+            order by c.relname
         loop
             execute format('create index on %s using %s', paired.archive, part.words);
         end loop;

@@ -21,7 +21,7 @@ from orchestration import bootstrap, catalog, schemas
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from orchestration.schemas import Schemas
 
@@ -32,6 +32,7 @@ OWNER = "agentbooks_owner"
 MODEL = "agentbooks_model_"  # schemas in which the shape to reach is made, and never seen
 APPLICATION = "agentbooks_application"  # policy of those who had the table before
 LOCK_WAIT = "300ms"
+ALTER = "alter table"
 ATTEMPTS = 200
 BYTES_PER_SECOND = 100_000_000  # read by a validation, for the report's estimates
 INDEXED_PER_SECOND = 25_000_000
@@ -148,6 +149,17 @@ from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname = any(%(schemas)s) and c.relkind = 'v'
 """
 
+# By columns that tell the table: what its rows lack and its parents know.
+FILLINGS = {
+    ("session_id", "message_id", "version_number"): """
+update {table} as v set session_id = m.session_id
+from {schema}.chat_messages_v2 as m
+where m.id = v.message_id and v.id in (
+    select w.id from {table} as w where w.session_id is null limit 10000
+)
+""",
+}
+
 # Why PostgreSQL would not let a column have another type.
 READERS = """
 select distinct a.attname, coalesce(v.oid::regclass::text, 'policy ' || quote_ident(p.polname))
@@ -158,6 +170,14 @@ left join pg_class as v on v.oid = w.ev_class
 left join pg_policy as p on d.classid = 'pg_policy'::regclass and p.oid = d.objid
 where d.refclassid = 'pg_class'::regclass and d.refobjid = %s::regclass
     and coalesce(w.oid, p.oid) is not null
+"""
+
+BUILT = """
+select c.oid::regclass::text
+from pg_depend as d
+join pg_type as t on t.oid = d.refobjid and t.typnamespace = to_regnamespace('ops')
+join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+where c.relkind = 'r' and c.relnamespace <> to_regnamespace('ops')
 """
 
 OWN_TRIGGERS = """
@@ -222,8 +242,9 @@ def plan(connection: psycopg.Connection[Any], named: Schemas) -> Adoption:
             if table in there:
                 adoption.kinds[table], adoption.originals[table] = "table", there[table]
         for table in adoption.tables():
-            adoption.goals[table], notes = _goal(there[table], targets[table])
-            _count_violations(connection, table, adoption, notes, places)
+            adoption.goals[table], notes = _goal(there[table], targets[table], adoption.originals)
+            if not notes.stoppers:
+                _count_violations(connection, table, adoption, notes, places)
             _report(connection, table, adoption, notes)
     if not adoption.kinds:
         raise AgentbooksError(
@@ -298,6 +319,18 @@ def _is_cheap(have: str, want: str) -> bool:
     return (_base(have), want) == ("timestamp without time zone", "timestamp with time zone")
 
 
+def _filling(column: str, shape: Shape) -> str | None:
+    """The statement that fills a batch of a column which others tell."""
+    return next(
+        (
+            statement
+            for (name, *others), statement in FILLINGS.items()
+            if name == column and {name, *others} <= shape["columns"].keys()
+        ),
+        None,
+    )
+
+
 def _is_kin(have: str, want: str) -> bool:
     old, new = _base(have).removesuffix("[]"), _base(want).removesuffix("[]")
     is_array = [name.endswith("[]") for name in (have, want)]
@@ -321,11 +354,13 @@ class Notes:
     replaced: list[str] = field(default_factory=list)
     left_empty: list[str] = field(default_factory=list)
     computed: list[str] = field(default_factory=list)
+    filled: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     stoppers: list[str] = field(default_factory=list)
     target: Shape = field(default_factory=dict)
 
 
-def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
+def _goal(original: Shape, target: Shape, siblings: Collection[str]) -> tuple[Shape, Notes]:
     """Add to what a table has what it lacks; what it has too much stays."""
     notes = Notes(target=target)
     columns = {}
@@ -350,10 +385,22 @@ def _goal(original: Shape, target: Shape) -> tuple[Shape, Notes]:
             default = want["default"] or ""
             if want["generated"] or want["identity"] or "gen_random_uuid" in default:
                 notes.computed.append(name)
+            elif _filling(name, target):
+                notes.filled.append(name)
             elif want["is_required"] and not default:
                 columns[name]["is_required"] = False
                 notes.left_empty.append(name)
-    constraints = dict(original["constraints"])
+    kept_keys = {
+        (k["kind"], str(k["columns"]), k["parent"]) for k in target["constraints"].values()
+    }
+    constraints = {}
+    for name, rule in original["constraints"].items():
+        key = (rule["kind"], str(rule["columns"]), rule["parent"])
+        if rule["kind"] == "f" and rule["parent"] in siblings and key not in kept_keys:
+            # It would hold rows back which leave by their own date.
+            notes.removed.append(f"{name} ({rule['definition']})")
+        else:
+            constraints[name] = rule
     said = {k["definition"] for k in constraints.values()}
     for name, want in target["constraints"].items():
         if want["definition"] in said or (
@@ -502,6 +549,7 @@ def _report(
         *_listed(
             "computes columns", notes.computed, f"{max(size / REWRITTEN_PER_SECOND, 0.1):,.1f} s"
         ),
+        *_listed("fills in batches", notes.filled, _seconds(size, REWRITTEN_PER_SECOND)),
         *_listed("leaves empty in rows that are there", notes.left_empty),
         *_listed("requires", required, _seconds(size, BYTES_PER_SECOND)),
         *_listed("adds constraints", fresh_rules, _seconds(size, BYTES_PER_SECOND)),
@@ -513,6 +561,7 @@ def _report(
         *_listed("adds triggers", sorted(set(goal["triggers"]) - set(original["triggers"])), "ms"),
         *_listed("adds policies", sorted(set(goal["policies"]) - set(original["policies"])), "ms"),
         *_listed("replaces", notes.replaced),
+        *_listed("removes until a revert", notes.removed),
     ]
     if not original["is_secured"]:
         who = ", ".join(_users(original))
@@ -602,8 +651,10 @@ def take_over(
     for table in tables:
         _make_keys(connection, table, adoption.goals[table])
     tell("bootstrap_sql")
+    _in_one(connection, _default_rights(adoption, "grant", "to"))
     _again(lambda: bootstrap.bootstrap(connection, adopting_up_to="999"))
-    _in_one(connection, _function_rights(connection, adoption))
+    _in_one(connection, _default_rights(adoption, "revoke", "from"))
+    _in_one(connection, _needless_rights(connection, adoption))
     for number, table in enumerate(tables, 1):
         tell(f"{number}/{len(tables)} {table}: constraints and indexes")
         goal, original = adoption.goals[table], adoption.originals[table]
@@ -695,28 +746,53 @@ def _users(original: Shape) -> list[str]:
     return sorted({original["owner"], *original["rights"]} - {"public", OWNER})
 
 
-def _function_rights(connection: psycopg.Connection[Any], adoption: Adoption) -> list[str]:
-    """Let those who go on writing call what checks and triggers of the tables call."""
-    statements = []
-    for schema in (name for name, kind in adoption.kinds.items() if kind == "schema"):
-        users = sorted(
-            {
-                user
-                for table in adoption.tables()
-                if table.startswith(f"{schema}.")
-                for user in _users(adoption.originals[table])
-            }
+def _schemas_and_users(adoption: Adoption) -> list[tuple[str, str]]:
+    return [
+        (
+            schema,
+            ", ".join(
+                sorted(
+                    {
+                        user
+                        for table in adoption.tables()
+                        if table.startswith(f"{schema}.")
+                        for user in _users(adoption.originals[table])
+                    }
+                )
+            ),
         )
+        for schema, kind in adoption.kinds.items()
+        if kind == "schema"
+    ]
+
+
+def _default_rights(adoption: Adoption, verb: str, to: str) -> list[str]:
+    """Let those who go on writing call what checks and triggers call, from the moment that these exist."""
+    statements = []
+    for schema, users in _schemas_and_users(adoption):
+        statements.append(
+            f"alter default privileges for role {OWNER} in schema {schema}"
+            f" {verb} execute on functions {to} {users}"
+        )
+        if verb == "grant":
+            statements.append(f"grant usage on schema ops to {users}")
+    return statements
+
+
+def _needless_rights(connection: psycopg.Connection[Any], adoption: Adoption) -> list[str]:
+    """Take back what no application may call."""
+    statements = []
+    for schema, users in _schemas_and_users(adoption):
         functions = connection.execute(
             "select oid::regprocedure::text from pg_proc where pronamespace = %s::regnamespace"
-            " and has_function_privilege('service_role', oid, 'execute') and proowner = %s::regrole",
+            " and not has_function_privilege('service_role', oid, 'execute')"
+            " and proowner = %s::regrole and prorettype <> 'trigger'::regtype",
             (schema, OWNER),
         )
         statements += [
-            f"grant execute on function {function} to {', '.join(users)}"
+            f"revoke execute on function {function} from {users}"
             for (function,) in functions.fetchall()
         ]
-        statements.append(f"grant usage on schema ops to {', '.join(users)}")
     return statements
 
 
@@ -742,6 +818,10 @@ def _drop_routine(connection: psycopg.Connection[Any], name: str, routine: Shape
         return []
     triggers = [f"drop trigger {trigger}" for trigger in routine["triggers"] or ()]
     return [*triggers, f"drop {kind} {name}"]
+
+
+def _altered(table: str, actions: list[str]) -> str:
+    return f"{ALTER} {table} {', '.join(actions)}"
 
 
 def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[str]:
@@ -771,7 +851,7 @@ def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[s
                 default = f" generated always as ({column['generated']}) stored"
             elif column["identity"]:
                 default = " generated by default as identity"
-            required = " not null" if column["is_required"] else ""
+            required = " not null" if column["is_required"] and default else ""
             actions.append(f'add column "{name}" {column["type"]}{default}{required}')
             continue
         if not column["generated"] and has["default"] != column["default"]:
@@ -788,7 +868,7 @@ def _column_changes(table: str, now: Shape, goal: Shape, known: Shape) -> list[s
         if name not in goal["columns"] and name in known.get("columns", {})
     ]
     if actions:
-        statements.append(f"alter table {table} {', '.join(actions)}")
+        statements.append(_altered(table, actions))
     return statements
 
 
@@ -816,17 +896,26 @@ def _make_index(
     )
 
 
+def _is_replaced(has: Shape, known: Shape | None, want: Shape) -> bool:
+    """Whether what is found is the other side's. PostgreSQL may spell ours otherwise than the model's."""
+    return known is not None and has["definition"] == known["definition"] != want["definition"]
+
+
 def _make_indexes(
     connection: psycopg.Connection[Any], table: str, goal: Shape, known: Shape
 ) -> None:
     now = _shape(connection, table)
     for name, index in goal["indexes"].items():
         has = now["indexes"].get(name)
-        if has is None or has["definition"] != index["definition"] or not has["is_valid"]:
+        if (
+            has is None
+            or not has["is_valid"]
+            or _is_replaced(has, known["indexes"].get(name), index)
+        ):
             _make_index(connection, table, name, index["definition"])
     schema = table.split(".")[0]
     for name in now["indexes"]:
-        if name not in goal["indexes"] and name in known.get("indexes", {}):
+        if name not in goal["indexes"] and name in known["indexes"]:
             _in_one(connection, [f'drop index {schema}."{name}"'])
 
 
@@ -848,7 +937,7 @@ def _make_keys(connection: psycopg.Connection[Any], table: str, goal: Shape) -> 
         what = "primary key" if rule["kind"] == "p" else "unique"
         _in_one(
             connection,
-            [f'alter table {table} add constraint "{name}" {what} using index "{name}"'],
+            [_altered(table, [f'add constraint "{name}" {what} using index "{name}"'])],
         )
 
 
@@ -873,10 +962,20 @@ def _require(connection: psycopg.Connection[Any], table: str, column: str, now: 
     )
 
 
+def _fill(connection: psycopg.Connection[Any], table: str, statement: str | None) -> None:
+    while statement:
+        filled = connection.execute(
+            statement.format(table=table, schema=table.split(".")[0]).encode()
+        )
+        if not filled.rowcount:
+            return
+
+
 def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, known: Shape) -> None:
     now = _shape(connection, table)
     for name, column in goal["columns"].items():
-        if column["is_required"] and name in now["columns"]:
+        if column["is_required"] and not now["columns"][name]["is_required"]:
+            _fill(connection, table, _filling(name, goal))
             _require(connection, table, name, now)
     renames = [
         f'alter table {table} rename constraint "{old}" to "{new}"'
@@ -893,16 +992,21 @@ def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, kn
     actions = [
         f'drop constraint "{name}"'
         for name, rule in now["constraints"].items()
-        if name in known.get("constraints", {})
-        and goal["constraints"].get(name, {}).get("definition") != rule["definition"]
+        if name in known["constraints"]
+        and (
+            name not in goal["constraints"]
+            or _is_replaced(rule, known["constraints"][name], goal["constraints"][name])
+        )
     ]
     for name, rule in goal["constraints"].items():
         has = now["constraints"].get(name)
-        if (has is None or has["definition"] != rule["definition"]) and rule["kind"] not in "pu":
+        if rule["kind"] not in "pu" and (
+            has is None or _is_replaced(has, known["constraints"].get(name), rule)
+        ):
             late = " not valid" if rule["kind"] in "cf" else ""
             actions.append(f'add constraint "{name}" {rule["definition"]}{late}')
     if actions:
-        _in_one(connection, [f"alter table {table} {', '.join(actions)}"])
+        _in_one(connection, [_altered(table, actions)])
     for name, rule in _shape(connection, table)["constraints"].items():
         if not rule["is_valid"] and goal["constraints"].get(name, {}).get("is_valid"):
             _again(
@@ -955,6 +1059,12 @@ def revert(connection: psycopg.Connection[Any], to: str) -> list[str]:
             f"bootstrap: tables that were taken over are given back together; revert to before {to}, "
             "to the last file under 100, or to `all`."
         )
+    built = connection.execute(BUILT).fetchone()
+    if built:
+        raise AgentbooksError(
+            f"bootstrap: {built[0]} stands on what a revert drops; drop the schemas that dbt has built "
+            "first."
+        )
     archives = connection.execute(
         "select oid::regclass::text from pg_class"
         " where relnamespace = to_regnamespace('archive') and relkind in ('r', 'p') and not relispartition"
@@ -995,7 +1105,7 @@ def let_go(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
             and "was" not in goal["constraints"][name]
             and original["constraints"].get(name, {}).get("definition") != rule["definition"]
         ]
-        statements = [f"alter table {table} {', '.join(actions)}"] if actions else []
+        statements = [_altered(table, actions)] if actions else []
         statements += [
             f'drop trigger "{name}" on {table}'
             for (name,) in connection.execute(OWN_TRIGGERS, (table, OWNER)).fetchall()
@@ -1053,8 +1163,9 @@ def give_back(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
             _restore_routine(connection, name, routine)
     for table in adoption.tables():
         _restore_rights(connection, table, adoption.originals[table])
-    for user in {user for table in adoption.tables() for user in _users(adoption.originals[table])}:
-        _in_one(connection, [f"revoke usage on schema ops from {user}"])
+    _in_one(connection, _default_rights(adoption, "revoke", "from"))
+    for _, users in _schemas_and_users(adoption):
+        _in_one(connection, [f"revoke usage on schema ops from {users}"])
     for schema, kind in adoption.kinds.items():
         if kind == "schema":
             rights = adoption.originals[schema]["rights"]

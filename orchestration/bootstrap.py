@@ -32,15 +32,15 @@ TEXTS = ("deploy", "revert", "verify")
 NEEDS_VECTOR = "-- requires: vector"
 # Of a table that was taken over: what was made before, or what only an empty table takes.
 ADOPTED = (
-    r"create table {table}\b",
-    r"create table \S+ partition of {table}\b",
-    r"alter table {table}(_default)?\b",
-    r"create (unique )?index \S+ on {table}\b",
-    r"select ops\.create_month_partitions\( ?'{table}'",
-    r"(update|insert into|lock table|drop table|delete from) {table}\b",
-    r"insert into \S+ [^;]*\bfrom {table}\b",
-    r"drop (trigger|policy) \S+ on {table}\b",
-    r"(create|drop|comment on) schema {schema}\b",
+    r"^create table {table}\b",
+    r"^create table \S+ partition of {table}\b",
+    r"^alter table {table}(_default)?\b",
+    r"^create (unique )?index \S+ on {table}\b",
+    r"^select ops\.create_month_partitions\( ?'{table}'",
+    r"^(update|insert into|lock table|drop table|delete from) {table}\b",
+    r"^insert into \S+ [^;]*\bfrom {table}\b",
+    r"^drop (trigger|policy) \S+ on {table}\b",
+    r"^(create|drop|comment on) schema {schema}\b",
 )
 # Strings, bodies and comments may hold semicolons.
 TOKENS = re.compile(

@@ -13,7 +13,7 @@ select
     {{ json_number("tokens_used", "input") }} as input_tokens,
     {{ json_number("tokens_used", "output") }} as output_tokens,
     {{ json_number("tokens_used", "total") }} as total_tokens,
-    cost as reported_cost_usd,
+    cost::numeric as reported_cost_usd,
     duration_ms,
     created_at as booked_at
 from {{ source("observability", "cost_records") }}

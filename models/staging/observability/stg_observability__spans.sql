@@ -22,7 +22,7 @@ select
     {{ usage_tokens("tokens", "output", is_loaded) }} as output_tokens,
     {{ usage_tokens("tokens", "reasoning", is_loaded) }} as reasoning_tokens,
     {{ usage_tokens("tokens", "total", is_loaded) }} as total_tokens,
-    cost as reported_cost_usd,
+    cost::numeric as reported_cost_usd,
     {{ json_number("api_limits", "remaining") }} as api_calls_remaining,
     {{ json_number("evaluation -> 'metrics'", "avg_relevance_score") }} as mean_relevance,
     {{ json_number("evaluation -> 'metrics'", "result_count") }} as results,

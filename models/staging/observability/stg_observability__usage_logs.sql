@@ -5,7 +5,7 @@ select
     workflow_id,
     tenant_id as tenant_key,
     user_id::text as user_id,
-    cost as cost_recorded_usd,
+    cost::numeric as cost_recorded_usd,
     duration_ms,
     {{ conform_status("status") }} as status,
     status as status_recorded,

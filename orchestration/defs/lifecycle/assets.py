@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from orchestration import database, retention
+from orchestration import database, retention, schemas
 from orchestration.dbt import PROJECT
 
 with (PROJECT / "seeds" / "retention_policies.csv").open(encoding="utf-8", newline="") as seed:
@@ -60,15 +60,17 @@ def enforce_retention(
     as_of = datetime.now(UTC)
     if config.as_of:
         as_of = datetime.fromisoformat(config.as_of).replace(tzinfo=UTC)
-    chosen = {table for table, key in KEYS.items() if key in context.selected_asset_keys}
     with database.connect(autocommit=True) as connection:
+        named = schemas.read(connection)
+        keys = {schemas.render(table, named): key for table, key in KEYS.items()}
+        chosen = {table for table, key in keys.items() if key in context.selected_asset_keys}
         if config.dry_run:
             steps = [s for s in retention.plan(connection, as_of) if s.policy.table_name in chosen]
             context.log.info("\n".join(retention.lines(steps)))
             return
         outcomes = retention.enforce(connection, as_of, chosen)
     for outcome in outcomes:
-        key = KEYS[outcome.table_name]
+        key = keys[outcome.table_name]
         if not outcome.failure:
             yield dg.MaterializeResult(
                 asset_key=key, metadata={"bytes": outcome.size, **outcome.rows}
