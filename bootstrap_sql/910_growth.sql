@@ -157,6 +157,18 @@ begin
         and d.refobjid in (select c.reltype from pg_class as c where c.oid = grown)
     )
     union all
+    select format(
+        '%s depends on it and belongs to %s, not to agentbooks_owner', pg_describe_object(d.classid, d.objid, 0),
+        coalesce(v.relowner, f.proowner)::regrole
+    )
+    from pg_depend as d
+    left join pg_rewrite as r on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+    left join pg_class as v on r.ev_class = v.oid
+    left join pg_proc as f on d.classid = 'pg_proc'::regclass and d.objid = f.oid
+    where d.refclassid = 'pg_class'::regclass and d.refobjid = grown
+        and not pg_has_role('agentbooks_owner', coalesce(v.relowner, f.proowner), 'usage')
+    group by 1
+    union all
     select format('it is in publication %s', p.pubname)
     from pg_publication_rel as r join pg_publication as p on r.prpubid = p.oid
     where r.prrelid = grown
