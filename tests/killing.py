@@ -1,4 +1,4 @@
-"""What the tests of migrations share: eight writers who know what they wrote, and a command that is killed."""
+"""What the tests of migrations share: writers who know what they wrote, and a command that is killed."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Writers:
 
 
 def kill_at_random(job: Job, url: str, draw: Random) -> bool:
-    """Kill a job before its step, in the middle of it, or its session; tell whether it was still there."""
+    """Kill a job before its step, a moment later, or its session; tell whether it was still at work."""
     if not job.has_stopped():
         return False
     match draw.randrange(3):
@@ -123,14 +123,17 @@ def kill_at_random(job: Job, url: str, draw: Random) -> bool:
         case 1:
             job.go_on()
             time.sleep(draw.random() * 0.05)
+            is_over = job.pipe.poll()
             job.kill()
+            return not is_over
         case _:
             job.go_on()
             time.sleep(draw.random() * 0.05)
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(
+                found = connection.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
                     " where datname = current_database() and application_name = 'agentbooks'"
-                )
+                ).fetchall()
             job.end()
+            return bool(found)
     return True

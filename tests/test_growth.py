@@ -8,7 +8,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from killing import KILLS, Stepwise, Writers, kill_at_random, stepwise
 from refreshing import Refresher
@@ -19,8 +18,8 @@ from orchestration.simulated_traffic import simulate_traffic, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    import psycopg
     from conftest import TestServer
 
 COSTS = "observability.cost_records"
@@ -321,7 +320,9 @@ class Costs:
         ).fetchall()
         assert len(found) == len(self.rows)
         assert {row[0]: row[1:] for row in found} == self.rows
-        assert connection.execute(f"{CONTENT} where execution_id = 'old'".encode()).fetchone() == old
+        assert (
+            connection.execute(f"{CONTENT} where execution_id = 'old'".encode()).fetchone() == old
+        )
 
 
 @pytest.fixture(scope="module")
@@ -366,7 +367,7 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
                     command = BACK if command == PARTITION else PARTITION
         costs.check(connection, old)
     with writers.at_work():
-        for last in ((PARTITION,) if command == PARTITION else (PARTITION, PARTITION)):
+        for last in (PARTITION,) if command == PARTITION else (PARTITION, PARTITION):
             jobs.start(last, url).end()
         jobs.start((*PARTITION, "--finish"), url).end()
     costs.check(connection, old)

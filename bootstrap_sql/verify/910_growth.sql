@@ -1,8 +1,8 @@
 -- Raises where something is missing.
 
 select
-    relation_name, table_name, time_column, key_columns, state, file_node, blocks, reached, rows_copied, clock,
-    leaves, started_at, switched_at
+    relation_name, table_name, time_column, key_columns, state, file_node, blocks, reached, rows_copied,
+    clock, leaves, started_at, switched_at
 from ops.growths
 where false;
 
