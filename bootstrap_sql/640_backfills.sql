@@ -288,8 +288,8 @@ $function$;
 
 comment on function raaf.backfill_spans(int) is
 'Fills the columns of 110_raaf_enhanced_spans that are empty from the attributes of up to batch more '
-'spans, archived ones after the others; returns how far it is. Call it until both tables are finished, each time '
-'in a transaction of its own. What a writer has written stays.';
+'spans, archived ones after the others; returns how far it is. Call it until both tables are finished, each '
+'time in a transaction of its own. What a writer has written stays.';
 
 create function ops.validate_checks(checked regclass) returns int
 language plpgsql
