@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 WRITERS = 8
 KILLS = int(os.environ.get("AGENTBOOKS_FAULTS", "8"))
 
+WAITS = """
+select coalesce(extract(epoch from max(clock_timestamp() - l.waitstart)), 0)::float8
+from pg_locks as l
+join pg_stat_activity as a using (pid)
+where not l.granted and a.application_name = 'writer'
+"""
 Write = tuple[str, tuple[Any, ...]]
 
 
@@ -67,7 +73,7 @@ class Writers:
     Attributes:
         url: The database.
         draw_write: Gives a writer's next statement with its parameters; told the writer's number and chance.
-        longest: The longest time that a statement took, in seconds.
+        longest: The longest wait of one of them for a lock, in seconds, as the server has it.
         done: How many statements they have run.
     """
 
@@ -86,6 +92,7 @@ class Writers:
         threads = [
             threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)
         ]
+        threads.append(threading.Thread(target=self._listen))
         for thread in threads:
             thread.start()
         try:
@@ -99,18 +106,23 @@ class Writers:
     def _write(self, number: int) -> None:
         draw = Random(f"{number} {self.done}")  # noqa: S311  (it should repeat)
         try:
-            with psycopg.connect(self.url, autocommit=True) as session:
+            with psycopg.connect(self.url, autocommit=True, application_name="writer") as session:
                 while not self.is_over.is_set():
                     statement, parameters = self.draw_write(number, draw)
-                    started = time.perf_counter()
                     rows = session.execute(statement.encode(), parameters).rowcount
-                    self.longest = max(self.longest, time.perf_counter() - started)
                     self.done += 1
                     if rows != 1:
                         self.failures.append(f"{rows} rows: {statement} {parameters}")
                     time.sleep(draw.random() * self.pause)
         except psycopg.Error as error:
             self.failures.append(str(error))
+
+    def _listen(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as session:
+            while not self.is_over.is_set():
+                (waits,) = session.execute(WAITS).fetchall()[0]
+                self.longest = max(self.longest, waits)
+                time.sleep(0.01)
 
 
 def kill_at_random(job: Job, url: str, draw: Random) -> bool:

@@ -50,8 +50,15 @@ def content(connection: psycopg.Connection) -> tuple[Any, ...]:
 
 @pytest.fixture
 def costs(server18: TestServer, connect: Callable[[str], psycopg.Connection]) -> psycopg.Connection:
-    """A database with eight months of costs in one piece, the first of them archived."""
-    connection = connect(server18.database())
+    """A database with some months of costs in one piece, the first of them archived."""
+    return with_costs(server18, connect)
+
+
+def with_costs(
+    server: TestServer, connect: Callable[[str], psycopg.Connection]
+) -> psycopg.Connection:
+    """Make such a database."""
+    connection = connect(server.database())
     connection.execute(LOAD)
     connection.execute(
         """select ops.archive_rows(%s, '{"clock": "created_at", "before": "2026-02-01"}')""",
@@ -60,8 +67,11 @@ def costs(server18: TestServer, connect: Callable[[str], psycopg.Connection]) ->
     return connection
 
 
-def test_a_table_becomes_partitioned_as_it_was(costs: psycopg.Connection) -> None:
+def test_a_table_becomes_partitioned_as_it_was(
+    server: TestServer, connect: Callable[[str], psycopg.Connection]
+) -> None:
     """A table that has its rows and not its rights, policies, triggers, keys or comments."""
+    costs = with_costs(server, connect)
     before, objects = content(costs), catalog.objects(costs)
     list(growth.plan(costs, COSTS))
     growth.partition(costs, COSTS)
@@ -373,4 +383,6 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
     costs.check(connection, old)
     assert connection.execute(LEFT_OVER).fetchall() == []
     assert catalog.objects(connection) == catalog.objects(undisturbed)
-    print(f"{killed} kills, {done} ends, {writers.done} writes, longest {writers.longest:.3f} s")
+    print(
+        f"{killed} kills, {done} ends, {writers.done} writes, longest wait {writers.longest:.3f} s"
+    )
