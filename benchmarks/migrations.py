@@ -1,8 +1,9 @@
 """How fast columns are filled and a table becomes partitioned beside eight writers, and how long these wait.
 
-`python -m benchmarks.migrations` makes spans of the framework as they were before 110 and costs in one piece, in a
-database of the embedded server, or of the one that AGENTBOOKS_DATABASE_URL names. A lock's wait is read from the
-server every few milliseconds; what a statement took is the writer's own measure, and has waits for the processor in it.
+`python -m benchmarks.migrations` makes spans of the framework as they were before 110 and costs in one piece,
+in a database of the embedded server, or of the one that AGENTBOOKS_DATABASE_URL names. A lock's wait is read
+from the server every few milliseconds; what a statement took is the writer's own measure, and has waits for
+the processor in it.
 """
 
 from __future__ import annotations
@@ -39,20 +40,26 @@ select
     t.started_at + n * interval '1 second',
     case n
         when 1 then jsonb_build_object(
-            'agent.name', 'agent ' || right(t.trace_id, 1), 'agent.initial_user_prompt', repeat('what was asked ', 10),
+            'agent.name', 'agent ' || right(t.trace_id, 1),
+            'agent.initial_user_prompt', repeat('what was asked ', 10),
             'agent.conversation_messages', '[{"role": "user", "content": "what was asked"}]'
         )
-        else jsonb_build_object('llm', jsonb_build_object('model', 'm', 'usage', jsonb_build_object('input_tokens', n)))
+        else jsonb_build_object('llm', jsonb_build_object('model', 'm'))
     end
 from raaf.raaf_tracing_traces as t
 cross join generate_series(1, 5) as n
-where t.trace_id = any(array(select 'trace_' || i from generate_series(%(first)s::int, %(last)s::int) as i))
+where t.trace_id = any(
+    array(select 'trace_' || i from generate_series(%(first)s::int, %(last)s::int) as i)
+)
 """
 OLD_COSTS = """
-insert into observability.cost_records (id, execution_id, node_id, node_type, cost, category, created_at, tokens_used)
+insert into observability.cost_records (
+    id, execution_id, node_id, node_type, cost, category, created_at, tokens_used
+)
 select
     gen_random_uuid(), 'e' || i / 5, 'node ' || i %% 5, 'llm', 0.001 * (i %% 1000), 'llm',
-    timestamptz '2025-01-01 00:00+00' + interval '540 days' * (i / %(rows)s::float8), '{"input": 100, "output": 10}'
+    timestamptz '2025-01-01 00:00+00' + interval '540 days' * (i / %(rows)s::float8),
+    '{"input": 100, "output": 10}'
 from generate_series(%(first)s::int, %(last)s::int) as i
 """
 WAITS = """
@@ -122,7 +129,9 @@ def _grow(connection: psycopg.Connection, url: str, rows: int) -> None:
     with _writers(url, _write_costs) as heard:
         started = time.perf_counter()
         growth.undo(connection, COSTS)
-        print(f"back: {time.perf_counter() - started:.1f} s, longest wait {max(heard['waits']):.3f} s")
+        print(
+            f"back: {time.perf_counter() - started:.1f} s, longest wait {max(heard['waits']):.3f} s"
+        )
 
 
 def _print(what: str, rows: int, seconds: float, heard: dict[str, list[float]]) -> None:

@@ -14,8 +14,8 @@ create trigger raaf_tracing_span_replays_updated
 before update on raaf.raaf_tracing_span_replays
 for each row execute function ops.stamp_change_and_update();
 
--- Checks bind each new version of a row: without this, nobody could end a span that is older than the column of
--- names until `agentbooks backfill raaf` has come to it.
+-- Checks bind each new version of a row: without this, nobody could end a span that is older than the
+-- column of names until `agentbooks backfill raaf` has come to it.
 create function raaf.name_agent() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -167,8 +167,8 @@ end
 $function$;
 
 comment on function raaf.columns_from_attributes(text, text, jsonb) is
-'What the columns of 110_raaf_enhanced_spans say of a span, out of its attributes, and in refused the columns '
-'whose shape these do not have. An agent without a name is called like its span.';
+'What the columns of 110_raaf_enhanced_spans say of a span, out of its attributes, and in refused '
+'the columns whose shape these do not have. An agent without a name is called like its span.';
 
 -- Marts read an agent's name and its metadata: what gives a span another of these marks its keys, as no
 -- refresh looks for changes in rows that keep their change_id, or in an archive.
@@ -287,9 +287,9 @@ end
 $function$;
 
 comment on function raaf.backfill_spans(int) is
-'Fills the columns of 110_raaf_enhanced_spans that are empty from the attributes of up to batch more spans, archived '
-'ones after the others; returns how far it is. Call it until both tables are finished, each time in a '
-'transaction of its own. What a writer has written stays.';
+'Fills the columns of 110_raaf_enhanced_spans that are empty from the attributes of up to batch more '
+'spans, archived ones after the others; returns how far it is. Call it until both tables are finished, each '
+'time in a transaction of its own. What a writer has written stays.';
 
 create function ops.validate_checks(checked regclass) returns int
 language plpgsql
@@ -320,8 +320,8 @@ end
 $function$;
 
 comment on function ops.validate_checks(regclass) is
-'Has the checks of a table that bind new rows alone looked up in the others, those of archived months too, beside '
-'writers; returns how many.';
+'Has the checks of a table that bind new rows alone looked up in the others, those of archived months '
+'too, beside writers; returns how many.';
 
 revoke all on function raaf.attribute(jsonb, text) from public;
 revoke all on function raaf.document(jsonb, text, text[]) from public;

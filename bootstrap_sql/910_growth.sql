@@ -1,6 +1,6 @@
--- A table in one piece that has grown too large becomes partitioned by month, beside its writers. Its rows are
--- copied to a partitioned table of the same name in schema growing; triggers write down the keys of what
--- changes meanwhile, and these rows are copied again. In the end the two change places in one short
+-- A table in one piece that has grown too large becomes partitioned by month, beside its writers. Its
+-- rows are copied to a partitioned table of the same name in schema growing; triggers write down the keys of
+-- what changes meanwhile, and these rows are copied again. In the end the two change places in one short
 -- transaction. The old one stays in schema outgrown, and is kept up to date the same way, until the table
 -- is told to stay as it is: so there is a way back.
 
@@ -17,7 +17,7 @@ create table ops.growths (
     relation_name text not null primary key,
     table_name text not null,
     time_column text not null,
-    key_columns text [] not null,
+    key_columns text[] not null,
     state text not null check (
         state in ('months', 'copying', 'indexing', 'keys', 'analyzing', 'ready', 'switched')
     ),
@@ -26,7 +26,7 @@ create table ops.growths (
     reached bigint not null default 0,
     rows_copied bigint not null default 0,
     clock text,
-    leaves regclass [],
+    leaves regclass[],
     started_at timestamptz not null default now(),
     switched_at timestamptz
 );
@@ -37,15 +37,19 @@ comment on column ops.growths.relation_name is 'Raw table or archive, with its s
 comment on column ops.growths.table_name is 'Raw table that both belong to.';
 comment on column ops.growths.time_column is 'By whose UTC month it will be partitioned.';
 comment on column ops.growths.key_columns is 'Its primary key then.';
-comment on column ops.growths.state is 'The step that comes next; switched: only the old rows are still kept.';
-comment on column ops.growths.file_node is 'File that the blocks are of: a table that is rewritten is read anew.';
+comment on column ops.growths.state is
+'The step that comes next; switched: only the old rows are still kept.';
+comment on column ops.growths.file_node is
+'File that the blocks are of: a table that is rewritten is read anew.';
 comment on column ops.growths.blocks is 'Blocks to be read; what comes later is written down by triggers.';
 comment on column ops.growths.reached is 'Blocks that have been read.';
 comment on column ops.growths.rows_copied is 'Rows that these gave.';
-comment on column ops.growths.clock is 'Its row of ops.month_clocks while it was in one piece; null if it had none.';
+comment on column ops.growths.clock is
+'Its row of ops.month_clocks while it was in one piece; null if it had none.';
 comment on column ops.growths.leaves is 'Its partitions when it switched; null before.';
 comment on column ops.growths.started_at is 'When the first step was done.';
-comment on column ops.growths.switched_at is 'When readers and writers came to the partitioned table; null before.';
+comment on column ops.growths.switched_at is
+'When readers and writers came to the partitioned table; null before.';
 
 grant select on ops.growths to agentbooks_refresher, agentbooks_retention;
 insert into ops.personal_data (table_name, fate) values ('ops.growths', 'keep');
@@ -72,7 +76,8 @@ return (
         select named.name, min(named.place) as place
         from (
             select l.distribution_column as name, 0 as place
-            from ops.table_layouts as l where to_regclass(l.table_name) = grown
+            from ops.table_layouts as l
+            where to_regclass(l.table_name) = grown
             union all
             select a.attname::text, n.place
             from pg_index as i
@@ -157,6 +162,18 @@ begin
         and d.refobjid in (select c.reltype from pg_class as c where c.oid = grown)
     )
     union all
+    select format(
+        '%s depends on it and belongs to %s, not to agentbooks_owner', pg_describe_object(d.classid, d.objid, 0),
+        coalesce(v.relowner, f.proowner)::regrole
+    )
+    from pg_depend as d
+    left join pg_rewrite as r on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+    left join pg_class as v on r.ev_class = v.oid
+    left join pg_proc as f on d.classid = 'pg_proc'::regclass and d.objid = f.oid
+    where d.refclassid = 'pg_class'::regclass and d.refobjid = grown
+        and not pg_has_role('agentbooks_owner', coalesce(v.relowner, f.proowner), 'usage')
+    group by 1
+    union all
     select format('it is in publication %s', p.pubname)
     from pg_publication_rel as r join pg_publication as p on r.prpubid = p.oid
     where r.prrelid = grown
@@ -192,7 +209,11 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 return coalesce(
-    (select c.clock from ops.month_clocks as c where c.table_name = ops.relation_name(grown)),
+    (
+        select c.clock
+        from ops.month_clocks as c
+        where c.table_name = ops.relation_name(grown)
+    ),
     (
         select substring(c.keys from '\(([a-z_]+) at time zone ''UTC''\)::date as day')
         from ops.captured_tables as c
@@ -408,7 +429,7 @@ end
 $function$;
 
 comment on function ops.apply_growth(ops.growths, int) is
-'Makes up to batch rows that have changed the same in the other table of a relation that is becoming partitioned.';
+'Brings up to batch changed rows up to date in the other table of a relation that is becoming partitioned.';
 
 create function ops.grow(grown regclass, batch int default 2000) returns bigint
 language plpgsql
@@ -578,9 +599,9 @@ end
 $function$;
 
 comment on function ops.grow(regclass, int) is
-'Does the next step of a table that is becoming partitioned, of up to batch blocks or changed rows; null: there are more. '
-'Else how many changed rows it has brought up to date: where these are few, the table may switch. Each time in a '
-'transaction of its own.';
+'Does the next step of a table that is becoming partitioned, of up to batch blocks or changed rows; null: '
+'there are more. Else how many changed rows it has brought up to date: where these are few, the table may '
+'switch. Each time in a transaction of its own.';
 
 
 -- The two change places
@@ -711,8 +732,8 @@ end
 $function$;
 
 comment on function ops.swap_growth(ops.growths, boolean) is
-'Puts the other table of a relation in its place, with all that stands on it and leads to it: is_back is whether '
-'that is the old one.';
+'Puts the other table of a relation in its place, with all that stands on it and leads to it: is_back is '
+'whether that is the old one.';
 
 create function ops.lock_growth(growth ops.growths) returns void
 language plpgsql
@@ -729,7 +750,8 @@ begin
 end
 $function$;
 
-comment on function ops.lock_growth(ops.growths) is 'Keeps all others from a relation, and brings its other table up to date.';
+comment on function ops.lock_growth(ops.growths) is
+'Keeps all others from a relation, and brings its other table up to date.';
 
 create function ops.switch_growth(grown regclass) returns void
 language plpgsql
@@ -771,8 +793,8 @@ end
 $function$;
 
 comment on function ops.switch_growth(regclass) is
-'Puts a partitioned table, and its archive, in the place of those in one piece. Whoever waits meanwhile goes on '
-'with the new one.';
+'Puts a partitioned table, and its archive, in the place of those in one piece. Whoever waits meanwhile '
+'goes on with the new one.';
 
 create function ops.undo_growth(grown regclass) returns void
 language plpgsql
@@ -842,7 +864,8 @@ begin
 end
 $function$;
 
-comment on function ops.finish_growth(regclass) is 'Drops the old rows of a table that has become partitioned.';
+comment on function ops.finish_growth(regclass) is
+'Drops the old rows of a table that has become partitioned.';
 
 revoke all on function ops.growing_name(text, text, text) from public;
 revoke all on function ops.growth_key(regclass, text) from public;

@@ -1,7 +1,7 @@
 """Fills columns that came later from what the rows already say, in batches beside writers.
 
-What a batch does is a function of the database, in a transaction of its own: whoever stops this, and however, loses
-one batch.
+What a batch does is a function of the database, in a transaction of its own: whoever stops this, and
+however, loses one batch.
 """
 
 from __future__ import annotations

@@ -635,8 +635,8 @@ def partition(
             growth.undo(connection, table)
             typer.echo(f"{table} is in one piece.")
         else:
-            with demo.console.status(f"{table}: begins") as line:
-                growth.partition(connection, table, by, lambda step: line.update(step.sentence()))
+            with demo.console.status(f"{table}: begins") as shown:
+                growth.partition(connection, table, by, lambda step: shown.update(step.sentence()))
             typer.echo(
                 f"{table} is partitioned. Its old rows are kept: --back makes it as it was, --finish "
                 "drops them."

@@ -1,7 +1,7 @@
-"""Makes a table in one piece a partitioned one beside its writers, step by step: see bootstrap_sql/910_growth.sql.
+"""Makes a table in one piece a partitioned one beside its writers, step by step: see 910_growth.sql.
 
-Each step is a transaction, and the database knows which comes next: whoever stops this, and however, goes on by
-starting it again.
+Each step is a transaction, and the database knows which comes next: whoever stops this, and however, goes
+on by starting it again.
 """
 
 from __future__ import annotations
@@ -152,9 +152,7 @@ def undo(connection: psycopg.Connection, table: str) -> None:
         raise last
 
 
-def _catch_up(
-    connection: psycopg.Connection, table: str, tell: Callable[[Progress], None]
-) -> None:
+def _catch_up(connection: psycopg.Connection, table: str, tell: Callable[[Progress], None]) -> None:
     left: int | None = None
     while left is None or left > FEW:
         left = patiently(

@@ -1,4 +1,4 @@
-"""What the tests of migrations share: eight writers who know what they wrote, and a command that is killed."""
+"""What the tests of migrations share: writers who know what they wrote, and a command that is killed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 WRITERS = 8
 KILLS = int(os.environ.get("AGENTBOOKS_FAULTS", "8"))
 
+WAITS = """
+select coalesce(extract(epoch from max(clock_timestamp() - l.waitstart)), 0)::float8
+from pg_locks as l
+join pg_stat_activity as a using (pid)
+where not l.granted and a.application_name = 'writer'
+"""
 Write = tuple[str, tuple[Any, ...]]
 
 
@@ -67,7 +73,7 @@ class Writers:
     Attributes:
         url: The database.
         draw_write: Gives a writer's next statement with its parameters; told the writer's number and chance.
-        longest: The longest time that a statement took, in seconds.
+        longest: The longest wait of one of them for a lock, in seconds, as the server has it.
         done: How many statements they have run.
     """
 
@@ -86,6 +92,7 @@ class Writers:
         threads = [
             threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)
         ]
+        threads.append(threading.Thread(target=self._listen))
         for thread in threads:
             thread.start()
         try:
@@ -99,12 +106,10 @@ class Writers:
     def _write(self, number: int) -> None:
         draw = Random(f"{number} {self.done}")  # noqa: S311  (it should repeat)
         try:
-            with psycopg.connect(self.url, autocommit=True) as session:
+            with psycopg.connect(self.url, autocommit=True, application_name="writer") as session:
                 while not self.is_over.is_set():
                     statement, parameters = self.draw_write(number, draw)
-                    started = time.perf_counter()
                     rows = session.execute(statement.encode(), parameters).rowcount
-                    self.longest = max(self.longest, time.perf_counter() - started)
                     self.done += 1
                     if rows != 1:
                         self.failures.append(f"{rows} rows: {statement} {parameters}")
@@ -112,9 +117,16 @@ class Writers:
         except psycopg.Error as error:
             self.failures.append(str(error))
 
+    def _listen(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as session:
+            while not self.is_over.is_set():
+                (waits,) = session.execute(WAITS).fetchall()[0]
+                self.longest = max(self.longest, waits)
+                time.sleep(0.01)
+
 
 def kill_at_random(job: Job, url: str, draw: Random) -> bool:
-    """Kill a job before its step, in the middle of it, or its session; tell whether it was still there."""
+    """Kill a job before its step, a moment later, or its session; tell whether it was still at work."""
     if not job.has_stopped():
         return False
     match draw.randrange(3):
@@ -123,14 +135,17 @@ def kill_at_random(job: Job, url: str, draw: Random) -> bool:
         case 1:
             job.go_on()
             time.sleep(draw.random() * 0.05)
+            is_over = job.pipe.poll()
             job.kill()
+            return not is_over
         case _:
             job.go_on()
             time.sleep(draw.random() * 0.05)
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(
+                found = connection.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
                     " where datname = current_database() and application_name = 'agentbooks'"
-                )
+                ).fetchall()
             job.end()
+            return bool(found)
     return True

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from conftest import TestServer
 
 SPANS = "raaf.raaf_tracing_spans"
-COLUMNS = "agent_name, prompt_data, input_context, output_context, chat_messages, execution_metadata"
-# Kind, name and attributes of spans as they were written, and what becomes of them, in the order of COLUMNS.
+COLUMNS = (
+    "agent_name, prompt_data, input_context, output_context, chat_messages, execution_metadata"
+)
+# Kind, name and attributes of spans, and what becomes of them in the order of COLUMNS.
 OLD: dict[str, tuple[str, str, dict[str, Any], tuple[Any, ...]]] = {
     "dotted": (
         "agent",
@@ -118,7 +120,8 @@ def with_old_spans(
     for trace in range(2 * times):
         started_at = f"2026-0{2 + trace % 2}-{1 + trace % 28:02} 10:00+00"
         connection.execute(
-            "insert into raaf.raaf_tracing_traces (trace_id, started_at, status) values (%s, %s, 'completed')",
+            "insert into raaf.raaf_tracing_traces (trace_id, started_at, status)"
+            " values (%s, %s, 'completed')",
             (f"t{trace}", started_at),
         )
         for span, (kind, name, attributes, _) in OLD.items():
@@ -167,16 +170,20 @@ def test_columns_say_what_attributes_said(old: psycopg.Connection, jobs: Stepwis
     assert found(old) == expected()
     again = old.execute("select span_id, change_id, updated_at from raaf.raaf_tracing_spans")
     assert sorted(again.fetchall()) == sorted(changed), "rows keep what they were stamped with"
-    assert "0 of 14 spans filled; 0 checks validated" in jobs.start(
-        ("backfill", "raaf"), old.info.dsn
-    ).end()
+    assert (
+        "0 of 14 spans filled; 0 checks validated"
+        in jobs.start(("backfill", "raaf"), old.info.dsn).end()
+    )
 
 
 def test_checks_bind_new_rows_at_once_and_old_ones_in_the_end(
     old: psycopg.Connection, server18: TestServer, connect: Callable[[str], psycopg.Connection]
 ) -> None:
-    """A check that is never looked up in older rows, or a writer who cannot end a span that has no name yet."""
-    new = "insert into raaf.raaf_tracing_spans (trace_id, span_id, name, kind) values ('t0', 's', 's', 'agent')"
+    """A check that is never looked up in older rows, or a writer who cannot end a span without a name."""
+    new = (
+        "insert into raaf.raaf_tracing_spans (trace_id, span_id, name, kind)"
+        " values ('t0', 's', 's', 'agent')"
+    )
     with pytest.raises(psycopg.errors.CheckViolation):
         old.execute(new)
     old.execute("update raaf.raaf_tracing_spans set status = 'error' where span_id = 'nested0'")
@@ -256,7 +263,7 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
         written: dict[str, str] = {}
 
         def write(number: int, draw: Random) -> tuple[str, tuple[Any, ...]]:
-            span = f"{draw.choice([*OLD])}{draw.randrange(times // 4) * 8 + number}"  # noqa: B023
+            span = f"{draw.choice([*OLD])}{draw.randrange(times // 4) * 8 + number}"
             written[span] = f"{draw.random()}"  # noqa: B023
             return (
                 "update raaf.raaf_tracing_spans set status = 'error', events = %s where span_id = %s",
@@ -280,5 +287,4 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
             (SPANS,),
         )
         assert unvalidated.fetchall() == []
-    print(f"{killed} kills in {rounds} rounds, longest {longest:.3f} s")
-
+    print(f"{killed} kills in {rounds} rounds, longest wait {longest:.3f} s")

@@ -8,17 +8,18 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from killing import KILLS, Stepwise, Writers, kill_at_random, stepwise
+from refreshing import Refresher
 
 from orchestration import bootstrap, catalog, growth
 from orchestration.errors import AgentbooksError
+from orchestration.simulated_traffic import simulate_traffic, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    import psycopg
     from conftest import TestServer
 
 COSTS = "observability.cost_records"
@@ -49,8 +50,15 @@ def content(connection: psycopg.Connection) -> tuple[Any, ...]:
 
 @pytest.fixture
 def costs(server18: TestServer, connect: Callable[[str], psycopg.Connection]) -> psycopg.Connection:
-    """A database with eight months of costs in one piece, the first of them archived."""
-    connection = connect(server18.database())
+    """A database with some months of costs in one piece, the first of them archived."""
+    return with_costs(server18, connect)
+
+
+def with_costs(
+    server: TestServer, connect: Callable[[str], psycopg.Connection]
+) -> psycopg.Connection:
+    """Make such a database."""
+    connection = connect(server.database())
     connection.execute(LOAD)
     connection.execute(
         """select ops.archive_rows(%s, '{"clock": "created_at", "before": "2026-02-01"}')""",
@@ -59,8 +67,11 @@ def costs(server18: TestServer, connect: Callable[[str], psycopg.Connection]) ->
     return connection
 
 
-def test_a_table_becomes_partitioned_as_it_was(costs: psycopg.Connection) -> None:
+def test_a_table_becomes_partitioned_as_it_was(
+    server: TestServer, connect: Callable[[str], psycopg.Connection]
+) -> None:
     """A table that has its rows and not its rights, policies, triggers, keys or comments."""
+    costs = with_costs(server, connect)
     before, objects = content(costs), catalog.objects(costs)
     list(growth.plan(costs, COSTS))
     growth.partition(costs, COSTS)
@@ -169,6 +180,7 @@ def test_a_truncated_table_is_empty_on_both_sides(costs: psycopg.Connection) -> 
             f"create materialized view kept as select * from {COSTS}",
             "depends on it",
         ),
+        (COSTS, f"create view seen as select * from {COSTS}", "belongs to postgres"),
         (
             COSTS,
             f"alter table {COSTS} add constraint late check (cost < 1000) not valid",
@@ -186,6 +198,93 @@ def test_what_cannot_be_partitioned_is_told_before_anything_is_done(
     with pytest.raises(AgentbooksError, match=reason):
         growth.partition(raw, table)
     assert catalog.objects(raw) == objects
+
+
+# As an original definition leaves them: known by the id alone, led to by itself, in one piece.
+SPANS = "observability.spans"
+IN_ONE_PIECE = """
+create table observability.plain (like observability.spans including all excluding indexes);
+insert into observability.plain select * from observability.spans;
+drop table observability.spans cascade;
+drop table archive.observability__spans cascade;
+alter table observability.plain rename to spans;
+alter table observability.spans
+add constraint spans_pkey primary key (span_id),
+add constraint spans_trace_id_fkey
+foreign key (trace_id) references observability.traces on delete cascade,
+add constraint spans_parent_span_id_fkey
+foreign key (parent_span_id) references observability.spans (span_id) on delete set null;
+alter table observability.spans owner to agentbooks_owner;
+alter table observability.spans enable row level security;
+grant select on observability.spans to agentbooks_refresher;
+create policy spans_own on observability.spans for all to authenticated
+using (tenant_id = (select ops.caller_tenant_id()));
+create policy spans_in_own_traces on observability.spans as restrictive for all to authenticated
+using (true) with check (exists (select from observability.traces as t where t.trace_id = spans.trace_id));
+create index idx_spans_trace_id on observability.spans (trace_id);
+create index idx_spans_tokens on observability.spans using gin (tokens);
+create trigger spans_updated before update on observability.spans
+for each row execute function ops.stamp_change();
+create view observability.slow_spans with (security_invoker = true) as
+select span_id, duration_ms from observability.spans where duration_ms > 1000;
+alter view observability.slow_spans owner to agentbooks_owner;
+grant select on observability.slow_spans to authenticated;
+delete from ops.captured_tables where table_name = 'observability.spans';
+set role agentbooks_owner;
+select ops.create_archive('observability.spans');
+select ops.sync_archives();
+select ops.capture_changes('observability.spans', $$(started_at at time zone 'UTC')::date as day$$);
+reset role;
+"""
+
+
+def test_an_original_table_becomes_partitioned_and_no_mart_changes(
+    server18: TestServer,
+    connect: Callable[[str], psycopg.Connection],
+    build_marts: Callable[..., None],
+) -> None:
+    """Marts that count a table twice, not at all, or no longer hear of its changes."""
+    connection = connect(server18.database())
+    for _, writes in simulate_traffic(6, 3, 1).batches():
+        write(connection, writes)
+    connection.execute(IN_ONE_PIECE.encode())
+    refresher = Refresher.build(connection.info.dsn, build_marts)
+    refresher.refresh(connection)
+    before = refresher.rows(connection)
+
+    told = "\n".join(growth.plan(connection, SPANS))
+    assert "keyed by (trace_id, span_id, started_at)" in told
+    assert "no longer unique by (span_id) alone" in told
+    assert "Key spans_parent_span_id_fkey leads to the table itself and goes" in told
+    growth.partition(connection, SPANS)
+    growth.partition(connection, COSTS)
+    growth.finish(connection, SPANS)
+    refresher.refresh(connection)
+    assert refresher.rows(connection) == before
+    refresher.refresh(connection, is_full=True)
+    assert refresher.rows(connection) == before
+
+    connection.execute(
+        "update observability.spans set cost = cost + 1 where span_type = 'llm' and cost is not null"
+    )
+    connection.execute("delete from observability.spans where span_type = 'chunking'")
+    refresher.refresh(connection)
+    refreshed = refresher.rows(connection)
+    assert refreshed != before, "the negative control: marts hear of it"
+    refresher.refresh(connection, is_full=True)
+    assert refresher.rows(connection) == refreshed
+    keys = connection.execute(
+        "select conname::text from pg_constraint where conrelid = %s::regclass and contype = 'f'"
+        " and conparentid = 0",
+        (SPANS,),
+    )
+    assert keys.fetchall() == [("spans_trace_id_fkey",)]
+    by_id = connection.execute(
+        "select pg_get_indexdef('observability.idx_spans_pkey'::regclass)"
+    ).fetchone()
+    assert by_id
+    assert by_id[0].endswith("(span_id)")
+    assert connection.execute("select count(*) > 0 from observability.slow_spans").fetchone()
 
 
 # Killed
@@ -231,7 +330,9 @@ class Costs:
         ).fetchall()
         assert len(found) == len(self.rows)
         assert {row[0]: row[1:] for row in found} == self.rows
-        assert connection.execute(f"{CONTENT} where execution_id = 'old'".encode()).fetchone() == old
+        assert (
+            connection.execute(f"{CONTENT} where execution_id = 'old'".encode()).fetchone() == old
+        )
 
 
 @pytest.fixture(scope="module")
@@ -276,10 +377,12 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
                     command = BACK if command == PARTITION else PARTITION
         costs.check(connection, old)
     with writers.at_work():
-        for last in ((PARTITION,) if command == PARTITION else (PARTITION, PARTITION)):
+        for last in (PARTITION,) if command == PARTITION else (PARTITION, PARTITION):
             jobs.start(last, url).end()
         jobs.start((*PARTITION, "--finish"), url).end()
     costs.check(connection, old)
     assert connection.execute(LEFT_OVER).fetchall() == []
     assert catalog.objects(connection) == catalog.objects(undisturbed)
-    print(f"{killed} kills, {done} ends, {writers.done} writes, longest {writers.longest:.3f} s")
+    print(
+        f"{killed} kills, {done} ends, {writers.done} writes, longest wait {writers.longest:.3f} s"
+    )

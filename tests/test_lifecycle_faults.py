@@ -115,7 +115,8 @@ class Job:
 
     def kill(self) -> None:
         """Kill it as the kernel would."""
-        os.kill(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         with suppress(EOFError, ConnectionResetError):
             while True:
                 self.pipe.recv()

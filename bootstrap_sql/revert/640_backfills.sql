@@ -6,4 +6,5 @@ drop function raaf.columns_from_attributes(text, text, jsonb);
 drop function raaf.document(jsonb, text, text[]);
 drop function raaf.attribute(jsonb, text);
 drop table ops.backfills;
-delete from ops.personal_data where table_name = 'ops.backfills';
+delete from ops.personal_data
+where table_name = 'ops.backfills';

@@ -25,7 +25,9 @@ drop function ops.growth_obstacles(regclass, text);
 drop function ops.growth_key(regclass, text);
 drop function ops.growing_name(text, text, text);
 drop table ops.growths;
-delete from ops.personal_data where table_name = 'ops.growths';
-delete from ops.table_layouts where table_name = 'ops.growths';
+delete from ops.personal_data
+where table_name = 'ops.growths';
+delete from ops.table_layouts
+where table_name = 'ops.growths';
 drop schema outgrown;
 drop schema growing;

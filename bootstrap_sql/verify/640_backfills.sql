@@ -5,6 +5,8 @@ from ops.backfills
 where false;
 
 select
+    'raaf.attribute(jsonb, text)'::regprocedure,
+    'raaf.document(jsonb, text, text[])'::regprocedure,
     'raaf.columns_from_attributes(text, text, jsonb)'::regprocedure,
     'raaf.backfill_spans(int)'::regprocedure,
     'ops.validate_checks(regclass)'::regprocedure;
