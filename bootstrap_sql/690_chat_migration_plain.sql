@@ -53,7 +53,9 @@ comment on function chat.copying_sql(text) is
 'Statements that copy messages of the first generation, given by a query, and make their sessions.';
 
 -- Of a message o of the first generation and n of the second.
-create function chat.pair_sql(out is_different text, out to_first text, out to_second text, out embedding text)
+create function chat.pair_sql(
+    out is_different text, out to_first text, out to_second text, out embedding text
+)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -214,7 +216,8 @@ begin
 end
 $function$;
 
-comment on function chat.fetch_sessions(uuid[]) is 'Brings sessions back that are archived: somebody speaks again.';
+comment on function chat.fetch_sessions(uuid[]) is
+'Brings sessions back that are archived: somebody speaks again.';
 
 -- Whoever writes both, and this one second, finds a row that we have made; theirs takes its place.
 create function chat.make_way() returns trigger
@@ -239,7 +242,8 @@ end
 $function$;
 
 comment on function chat.make_way() is
-'Trigger: before an insert into chat_messages, removes the row that stands for the same message of a session.';
+'Trigger: before an insert into chat_messages, removes the row that stands for the same message of a '
+'session.';
 
 create function chat.follow_second() returns trigger
 language plpgsql
@@ -303,7 +307,8 @@ begin
 end
 $function$;
 
-comment on function chat.refuse_first() is 'Trigger: refuses writes to chat_messages once it has moved (AB410).';
+comment on function chat.refuse_first() is
+'Trigger: refuses writes to chat_messages once it has moved (AB410).';
 
 -- Disabled until the move begins: a phase is what is enabled, and holds for transactions too that have
 -- begun before it.
@@ -407,6 +412,7 @@ left join lateral (
         m.session_id
     from chat.chat_messages_v2 as m
     where m.id = o.id and m.created_at = o.created_at
+    order by m.session_id
     limit 1
 ) as n on true
 where
@@ -551,7 +557,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    select distinct date_trunc('month', o.created_at at time zone 'UTC')::date as month
+    select distinct date_trunc('month', o.created_at at time zone 'UTC')::date as missing_month
     from chat.chat_messages as o
     where
         to_regclass('chat.' || ops.month_partition_name(
@@ -561,7 +567,7 @@ begin atomic
             select d.month from ops.departures as d
             where d.table_name = 'chat.chat_messages_v2' and d.removed_at is not null
         )) is not true
-    order by 1;
+    order by missing_month;
 end;
 
 comment on function chat.missing_months() is
@@ -670,7 +676,8 @@ begin atomic
 end;
 
 comment on function chat.uncopied_messages() is
-'Messages of the first table that the second does not have: with a reason it refuses them, without they wait.';
+'Messages of the first table that the second does not have: with a reason it refuses them, without they '
+'wait.';
 
 create function chat.count_sessions(after uuid default null, batch int default 100) returns uuid
 language plpgsql
@@ -881,7 +888,8 @@ begin
     -- What is edited or deleted in the second is so in the first, which takes nothing else.
     perform chat.set_followed('{}', '{update,delete}', true);
     update ops.chat_migration
-    set phase = 'done', closed_change_id = pg_current_xact_id()::text::bigint, is_backfilled = false,
+    set phase = 'done', closed_change_id = pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+        is_backfilled = false,
         changed_at = clock_timestamp();
 end
 $function$;

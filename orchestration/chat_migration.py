@@ -136,7 +136,7 @@ def status(connection: psycopg.Connection) -> State:
             " case when phase in ('parallel', 'gradual', 'done') then chat.compare_generations() end"
             " from ops.chat_migration"
         ).fetchall()[0]
-    return State(*row[:-1], findings=row[-1] or {})
+    return State(*row[:7], row[7] or {})
 
 
 def start(connection: psycopg.Connection) -> None:
