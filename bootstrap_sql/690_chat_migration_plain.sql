@@ -10,7 +10,7 @@ set local role agentbooks_owner;
 
 -- All that is needed to copy rows o of a query, as SQL: a function of its own could not see the rows of a
 -- trigger. The embedding is not there on a server without vectors.
-create function chat.copying_sql(source text, out sessions text, out messages text)
+create function chat.copying_sql(source text, is_known boolean, out sessions text, out messages text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -42,15 +42,19 @@ begin
         'case when o.sender_agent_id is null then ''user'' else ''assistant'' end, '
         'jsonb_build_object(''type'', ''text'', ''text'', o.content), coalesce(o.metadata, ''{}''), '
         'o.created_at, o.created_at, o.tenant_id, o.change_id%1$s from (%3$s) as o where %4$s '
-        'and (select true from history.chat__chat_messages_v2 as n '
-        'where n.id = o.id and n.created_at = o.created_at limit 1) is null '
-        'on conflict do nothing', (chat.pair_sql()).embedding, session, source, is_free
+        '%5$s on conflict do nothing', (chat.pair_sql()).embedding, session, source, is_free,
+        case
+            when is_known then
+                'and (select true from history.chat__chat_messages_v2 as n '
+                'where n.id = o.id and n.created_at = o.created_at limit 1) is null'
+        end
     );
 end
 $function$;
 
-comment on function chat.copying_sql(text) is
-'Statements that copy messages of the first generation, given by a query, and make their sessions.';
+comment on function chat.copying_sql(text, boolean) is
+'Statements that copy messages of the first generation, given by a query, and make their sessions; of some '
+'the second may have a copy.';
 
 -- Of a message o of the first generation and n of the second.
 create function chat.pair_sql(
@@ -116,6 +120,7 @@ as $function$
 declare
     copying record;
     pair constant record := chat.pair_sql();
+    is_known boolean;
     relation text;
     relations text[] := array['chat.chat_messages_v2'];
     is_pair constant text :=
@@ -127,21 +132,13 @@ begin
         return null;
     end if;
     perform set_config('agentbooks.is_chat_copy', 'on', true);
-
-    if tg_op = 'INSERT' then
-        -- Whoever writes both has written the other one before, and more fully.
-        execute format(
-            'update chat.chat_messages as o set %s from new_rows as p, chat.chat_messages_v2 as n '
-            'where o.id = p.id and n.id = p.id and n.tenant_id = p.tenant_id '
-            'and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id) '
-            'and not chat.is_first_session(n.session_id) and %s', pair.to_first, pair.is_different
-        );
-    elsif exists (
-        select from old_rows as p where p.created_at < date_trunc('month', now(), 'UTC')
-    ) then
-        relations := array_append(relations, 'archive.chat__chat_messages_v2');
+    if tg_op <> 'INSERT' then
+        if exists (select from old_rows as p where p.created_at < date_trunc('month', now(), 'UTC')) then
+            relations := array_append(relations, 'archive.chat__chat_messages_v2');
+        end if;
     end if;
 
+    -- Questions whose plans last for the session decide on statements that are planned each time.
     if tg_op = 'DELETE' then
         foreach relation in array relations loop
             -- With its channel goes what was said in it first; a message of a session loses the channel.
@@ -152,18 +149,55 @@ begin
             );
         end loop;
     else
-        select * into copying from chat.copying_sql(
-            'select o.* from chat.chat_messages as o where o.id in (select p.id from new_rows as p)'
+        is_known := exists (
+            select from new_rows as p
+            where (select true from history.chat__chat_messages_v2 as n where n.id = p.id limit 1)
         );
-        if tg_op = 'UPDATE' then
-            perform chat.fetch_sessions(array(
-                select chat.first_session(
-                    p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
-                    coalesce(p.sender_user_id, p.sender_agent_id)
+        if is_known and tg_op = 'INSERT' then
+            -- Whoever writes both has written the other one before, and more fully.
+            execute format(
+                'update chat.chat_messages as o set %s from new_rows as p, chat.chat_messages_v2 as n '
+                'where o.id = p.id and n.id = p.id and n.tenant_id = p.tenant_id '
+                'and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id) '
+                'and not chat.is_first_session(n.session_id) and %s', pair.to_first, pair.is_different
+            );
+        end if;
+        select * into copying from chat.copying_sql(
+            case
+                when is_known
+                    then 'select o.* from chat.chat_messages as o where o.id in (select p.id from new_rows as p)'
+                else 'select p.* from new_rows as p'
+            end, is_known
+        );
+        -- What is being written elsewhere must not keep the writer: the next backfill copies the message.
+        begin
+            if exists (
+                select from new_rows as p
+                where not exists (
+                    select from chat.conversation_sessions as s
+                    where s.id = chat.first_session(
+                        p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
+                        coalesce(p.sender_user_id, p.sender_agent_id)
+                    )
                 )
-                from new_rows as p
-            ));
-            execute copying.sessions;
+            ) then
+                perform chat.fetch_sessions(array(
+                    select chat.first_session(
+                        p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
+                        coalesce(p.sender_user_id, p.sender_agent_id)
+                    )
+                    from new_rows as p
+                ));
+                execute copying.sessions;
+            end if;
+            if not is_known then
+                execute copying.messages;
+            end if;
+        exception
+            when lock_not_available then
+                null;
+        end;
+        if is_known and tg_op = 'UPDATE' then
             foreach relation in array relations loop
                 execute format(
                     'delete from %s as n using old_rows as p join new_rows as o on p.id = o.id '
@@ -177,21 +211,14 @@ begin
                 );
             end loop;
         end if;
-        -- What is being written elsewhere must not keep the writer: the next backfill copies the message.
-        begin
-            perform chat.fetch_sessions(array(
-                select chat.first_session(
-                    p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
-                    coalesce(p.sender_user_id, p.sender_agent_id)
-                )
-                from new_rows as p
-            ));
-            execute copying.sessions;
-            execute copying.messages;
-        exception
-            when lock_not_available then
-                null;
-        end;
+        if is_known then
+            begin
+                execute copying.messages;
+            exception
+                when lock_not_available then
+                    null;
+            end;
+        end if;
     end if;
     perform set_config('agentbooks.is_chat_copy', '', true);
     return null;
@@ -263,16 +290,21 @@ begin
     perform set_config('agentbooks.is_chat_copy', 'on', true);
     case tg_op
         when 'INSERT' then
-            delete from chat.chat_messages_v2 as n
-            using new_rows as p
-            where n.id = p.id and n.tenant_id = p.tenant_id
-                and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id)
-                and chat.is_first_session(n.session_id) and not chat.is_first_session(p.session_id);
-            execute format(
-                'update chat.chat_messages as o set %s from new_rows as n where o.id = n.id '
-                'and o.tenant_id = n.tenant_id and coalesce(o.sender_user_id, o.sender_agent_id) '
-                '= coalesce(n.sender_user_id, n.sender_agent_id) and %s', pair.to_first, pair.is_different
-            );
+            if exists (
+                select from new_rows as p
+                where (select true from chat.chat_messages as o where o.id = p.id)
+            ) then
+                delete from chat.chat_messages_v2 as n
+                using new_rows as p
+                where n.id = p.id and n.tenant_id = p.tenant_id
+                    and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id)
+                    and chat.is_first_session(n.session_id) and not chat.is_first_session(p.session_id);
+                execute format(
+                    'update chat.chat_messages as o set %s from new_rows as n where o.id = n.id '
+                    'and o.tenant_id = n.tenant_id and coalesce(o.sender_user_id, o.sender_agent_id) '
+                    '= coalesce(n.sender_user_id, n.sender_agent_id) and %s', pair.to_first, pair.is_different
+                );
+            end if;
             execute format(
                 'insert into chat.chat_messages (id, channel_id, sender_user_id, sender_agent_id, content, metadata, '
                 'created_at, tenant_id%1$s) select n.id, n.channel_id, n.sender_user_id, n.sender_agent_id, '
@@ -636,10 +668,12 @@ begin
         migration.is_backfilled := rows_at = 'o.id = any(''{}'')';
     end if;
     -- Locked, so that nobody deletes or edits what is being copied; who is at it follows himself.
-    select * into copying from chat.copying_sql(format('select o.* from chat.chat_messages as o where %s', rows_at));
+    select * into copying from chat.copying_sql(
+        format('select o.* from chat.chat_messages as o where %s', rows_at), true
+    );
     execute copying.sessions;
     select * into copying from chat.copying_sql(
-        format('select o.* from chat.chat_messages as o where %s for share skip locked', rows_at)
+        format('select o.* from chat.chat_messages as o where %s for share skip locked', rows_at), true
     );
     execute copying.messages;
     get diagnostics copied = row_count;
@@ -1011,7 +1045,7 @@ comment on function chat.drop_copies(int) is
 'migration is idle then.';
 
 revoke all on function
-    chat.copying_sql(text), chat.pair_sql(), chat.fetch_sessions(uuid[]), chat.follow_first(),
+    chat.copying_sql(text, boolean), chat.pair_sql(), chat.fetch_sessions(uuid[]), chat.follow_first(),
     chat.make_way(), chat.follow_second(), chat.refuse_first(), chat.take_migration(text[]),
     chat.set_followed(text[], text[], boolean), chat.start_migration(), chat.missing_months(),
     chat.make_month(date), chat.backfill_messages(int), chat.uncopied_messages(),
