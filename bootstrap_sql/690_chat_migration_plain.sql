@@ -481,7 +481,7 @@ select
 from history.chat__chat_messages as o
 inner join history.chat__chat_messages_v2 as n on o.id = n.id and o.created_at = n.created_at;
 
-grant select on chat.message_id_map to agentbooks_retention, service_role;
+grant select on chat.message_id_map to agentbooks_retention, service_role, authenticated;
 
 comment on view chat.message_id_map is
 'One row per message that is in both tables, or their archives: where the second has it. Made of the rows '

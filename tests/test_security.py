@@ -250,7 +250,8 @@ VIEWS = {
     "traceability.pattern_effectiveness": ("id", TENANT),
     "traceability.error_analysis": ("error_type", TENANT),
     "chat.agent_memories_current": ("id", {OWN}),
-    "chat.messages": ("sender_user_id", {OWN}),
+    "chat.messages": ("id", {OWN}),
+    "chat.message_id_map": ("old_id", {OWN}),
 }
 COUNTS = "traceability.dashboard_summary"
 
