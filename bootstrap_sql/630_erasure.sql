@@ -231,7 +231,8 @@ values
     (
         'chat.chat_messages_v2', 'blank', '{session_id = chat_session,sender_user_id = person}',
         '{chat_message = id,chat_state = state_snapshot_id}', '{sender_user_id}',
-        'content(type) metadata(model tokens latency.inference_ms) context tools audit memory_refs embedding', '{}',
+        'content(type) metadata(model tokens latency.inference_ms) context tools audit memory_refs '
+        'embedding', '{}',
         '{version,role}'
     ),
     (

@@ -35,8 +35,8 @@ comment on column ops.chat_migration.end_block is
 'Blocks that the first table had when it began: what came later was copied as it came.';
 comment on column ops.chat_migration.is_backfilled is 'Whether no message waits for its copy.';
 comment on column ops.chat_migration.closed_change_id is
-'Transaction since which the first table has taken no more; null while it does. What the second has got '
-'since is brought back by a rollback.';
+'Oldest transaction that was at work when the first table was closed; null while it is open. What the '
+'second has got since is brought back by a rollback.';
 comment on column ops.chat_migration.findings is
 'What the last validation found, by name: see chat.compare_generations. Null before the first.';
 comment on column ops.chat_migration.validated_at is 'When; null before the first.';

@@ -10,7 +10,7 @@ set local role agentbooks_owner;
 
 -- All that is needed to copy rows o of a query, as SQL: a function of its own could not see the rows of a
 -- trigger. The embedding is not there on a server without vectors.
-create function chat.copying_sql(source text, out sessions text, out messages text)
+create function chat.copying_sql(source text, is_known boolean, out sessions text, out messages text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -42,18 +42,24 @@ begin
         'case when o.sender_agent_id is null then ''user'' else ''assistant'' end, '
         'jsonb_build_object(''type'', ''text'', ''text'', o.content), coalesce(o.metadata, ''{}''), '
         'o.created_at, o.created_at, o.tenant_id, o.change_id%1$s from (%3$s) as o where %4$s '
-        'and (select true from history.chat__chat_messages_v2 as n '
-        'where n.id = o.id and n.created_at = o.created_at limit 1) is null '
-        'on conflict do nothing', (chat.pair_sql()).embedding, session, source, is_free
+        '%5$s on conflict do nothing', (chat.pair_sql()).embedding, session, source, is_free,
+        case
+            when is_known then
+                'and (select true from history.chat__chat_messages_v2 as n '
+                'where n.id = o.id and n.created_at = o.created_at limit 1) is null'
+        end
     );
 end
 $function$;
 
-comment on function chat.copying_sql(text) is
-'Statements that copy messages of the first generation, given by a query, and make their sessions.';
+comment on function chat.copying_sql(text, boolean) is
+'Statements that copy messages of the first generation, given by a query, and make their sessions; of some '
+'the second may have a copy.';
 
 -- Of a message o of the first generation and n of the second.
-create function chat.pair_sql(out is_different text, out to_first text, out to_second text, out embedding text)
+create function chat.pair_sql(
+    out is_different text, out to_first text, out to_second text, out embedding text
+)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -114,6 +120,7 @@ as $function$
 declare
     copying record;
     pair constant record := chat.pair_sql();
+    is_known boolean;
     relation text;
     relations text[] := array['chat.chat_messages_v2'];
     is_pair constant text :=
@@ -125,21 +132,13 @@ begin
         return null;
     end if;
     perform set_config('agentbooks.is_chat_copy', 'on', true);
-
-    if tg_op = 'INSERT' then
-        -- Whoever writes both has written the other one before, and more fully.
-        execute format(
-            'update chat.chat_messages as o set %s from new_rows as p, chat.chat_messages_v2 as n '
-            'where o.id = p.id and n.id = p.id and n.tenant_id = p.tenant_id '
-            'and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id) '
-            'and not chat.is_first_session(n.session_id) and %s', pair.to_first, pair.is_different
-        );
-    elsif exists (
-        select from old_rows as p where p.created_at < date_trunc('month', now(), 'UTC')
-    ) then
-        relations := array_append(relations, 'archive.chat__chat_messages_v2');
+    if tg_op <> 'INSERT' then
+        if exists (select from old_rows as p where p.created_at < date_trunc('month', now(), 'UTC')) then
+            relations := array_append(relations, 'archive.chat__chat_messages_v2');
+        end if;
     end if;
 
+    -- Questions whose plans last for the session decide on statements that are planned each time.
     if tg_op = 'DELETE' then
         foreach relation in array relations loop
             -- With its channel goes what was said in it first; a message of a session loses the channel.
@@ -150,18 +149,55 @@ begin
             );
         end loop;
     else
-        select * into copying from chat.copying_sql(
-            'select o.* from chat.chat_messages as o where o.id in (select p.id from new_rows as p)'
+        is_known := exists (
+            select from new_rows as p
+            where (select true from history.chat__chat_messages_v2 as n where n.id = p.id limit 1)
         );
-        if tg_op = 'UPDATE' then
-            perform chat.fetch_sessions(array(
-                select chat.first_session(
-                    p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
-                    coalesce(p.sender_user_id, p.sender_agent_id)
+        if is_known and tg_op = 'INSERT' then
+            -- Whoever writes both has written the other one before, and more fully.
+            execute format(
+                'update chat.chat_messages as o set %s from new_rows as p, chat.chat_messages_v2 as n '
+                'where o.id = p.id and n.id = p.id and n.tenant_id = p.tenant_id '
+                'and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id) '
+                'and not chat.is_first_session(n.session_id) and %s', pair.to_first, pair.is_different
+            );
+        end if;
+        select * into copying from chat.copying_sql(
+            case
+                when is_known
+                    then 'select o.* from chat.chat_messages as o where o.id in (select p.id from new_rows as p)'
+                else 'select p.* from new_rows as p'
+            end, is_known
+        );
+        -- What is being written elsewhere must not keep the writer: the next backfill copies the message.
+        begin
+            if exists (
+                select from new_rows as p
+                where not exists (
+                    select from chat.conversation_sessions as s
+                    where s.id = chat.first_session(
+                        p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
+                        coalesce(p.sender_user_id, p.sender_agent_id)
+                    )
                 )
-                from new_rows as p
-            ));
-            execute copying.sessions;
+            ) then
+                perform chat.fetch_sessions(array(
+                    select chat.first_session(
+                        p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
+                        coalesce(p.sender_user_id, p.sender_agent_id)
+                    )
+                    from new_rows as p
+                ));
+                execute copying.sessions;
+            end if;
+            if not is_known then
+                execute copying.messages;
+            end if;
+        exception
+            when lock_not_available then
+                null;
+        end;
+        if is_known and tg_op = 'UPDATE' then
             foreach relation in array relations loop
                 execute format(
                     'delete from %s as n using old_rows as p join new_rows as o on p.id = o.id '
@@ -175,21 +211,14 @@ begin
                 );
             end loop;
         end if;
-        -- What is being written elsewhere must not keep the writer: the next backfill copies the message.
-        begin
-            perform chat.fetch_sessions(array(
-                select chat.first_session(
-                    p.tenant_id, coalesce(p.channel_id, p.sender_user_id, p.sender_agent_id),
-                    coalesce(p.sender_user_id, p.sender_agent_id)
-                )
-                from new_rows as p
-            ));
-            execute copying.sessions;
-            execute copying.messages;
-        exception
-            when lock_not_available then
-                null;
-        end;
+        if is_known then
+            begin
+                execute copying.messages;
+            exception
+                when lock_not_available then
+                    null;
+            end;
+        end if;
     end if;
     perform set_config('agentbooks.is_chat_copy', '', true);
     return null;
@@ -214,7 +243,8 @@ begin
 end
 $function$;
 
-comment on function chat.fetch_sessions(uuid[]) is 'Brings sessions back that are archived: somebody speaks again.';
+comment on function chat.fetch_sessions(uuid[]) is
+'Brings sessions back that are archived: somebody speaks again.';
 
 -- Whoever writes both, and this one second, finds a row that we have made; theirs takes its place.
 create function chat.make_way() returns trigger
@@ -239,7 +269,8 @@ end
 $function$;
 
 comment on function chat.make_way() is
-'Trigger: before an insert into chat_messages, removes the row that stands for the same message of a session.';
+'Trigger: before an insert into chat_messages, removes the row that stands for the same message of a '
+'session.';
 
 create function chat.follow_second() returns trigger
 language plpgsql
@@ -259,16 +290,21 @@ begin
     perform set_config('agentbooks.is_chat_copy', 'on', true);
     case tg_op
         when 'INSERT' then
-            delete from chat.chat_messages_v2 as n
-            using new_rows as p
-            where n.id = p.id and n.tenant_id = p.tenant_id
-                and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id)
-                and chat.is_first_session(n.session_id) and not chat.is_first_session(p.session_id);
-            execute format(
-                'update chat.chat_messages as o set %s from new_rows as n where o.id = n.id '
-                'and o.tenant_id = n.tenant_id and coalesce(o.sender_user_id, o.sender_agent_id) '
-                '= coalesce(n.sender_user_id, n.sender_agent_id) and %s', pair.to_first, pair.is_different
-            );
+            if exists (
+                select from new_rows as p
+                where (select true from chat.chat_messages as o where o.id = p.id)
+            ) then
+                delete from chat.chat_messages_v2 as n
+                using new_rows as p
+                where n.id = p.id and n.tenant_id = p.tenant_id
+                    and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id)
+                    and chat.is_first_session(n.session_id) and not chat.is_first_session(p.session_id);
+                execute format(
+                    'update chat.chat_messages as o set %s from new_rows as n where o.id = n.id '
+                    'and o.tenant_id = n.tenant_id and coalesce(o.sender_user_id, o.sender_agent_id) '
+                    '= coalesce(n.sender_user_id, n.sender_agent_id) and %s', pair.to_first, pair.is_different
+                );
+            end if;
             execute format(
                 'insert into chat.chat_messages (id, channel_id, sender_user_id, sender_agent_id, content, metadata, '
                 'created_at, tenant_id%1$s) select n.id, n.channel_id, n.sender_user_id, n.sender_agent_id, '
@@ -303,7 +339,8 @@ begin
 end
 $function$;
 
-comment on function chat.refuse_first() is 'Trigger: refuses writes to chat_messages once it has moved (AB410).';
+comment on function chat.refuse_first() is
+'Trigger: refuses writes to chat_messages once it has moved (AB410).';
 
 -- Disabled until the move begins: a phase is what is enabled, and holds for transactions too that have
 -- begun before it.
@@ -407,6 +444,7 @@ left join lateral (
         m.session_id
     from chat.chat_messages_v2 as m
     where m.id = o.id and m.created_at = o.created_at
+    order by m.session_id
     limit 1
 ) as n on true
 where
@@ -443,7 +481,7 @@ select
 from history.chat__chat_messages as o
 inner join history.chat__chat_messages_v2 as n on o.id = n.id and o.created_at = n.created_at;
 
-grant select on chat.message_id_map to agentbooks_retention, service_role;
+grant select on chat.message_id_map to agentbooks_retention, service_role, authenticated;
 
 comment on view chat.message_id_map is
 'One row per message that is in both tables, or their archives: where the second has it. Made of the rows '
@@ -551,7 +589,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    select distinct date_trunc('month', o.created_at at time zone 'UTC')::date as month
+    select distinct date_trunc('month', o.created_at at time zone 'UTC')::date as missing_month
     from chat.chat_messages as o
     where
         to_regclass('chat.' || ops.month_partition_name(
@@ -561,7 +599,7 @@ begin atomic
             select d.month from ops.departures as d
             where d.table_name = 'chat.chat_messages_v2' and d.removed_at is not null
         )) is not true
-    order by 1;
+    order by missing_month;
 end;
 
 comment on function chat.missing_months() is
@@ -630,10 +668,12 @@ begin
         migration.is_backfilled := rows_at = 'o.id = any(''{}'')';
     end if;
     -- Locked, so that nobody deletes or edits what is being copied; who is at it follows himself.
-    select * into copying from chat.copying_sql(format('select o.* from chat.chat_messages as o where %s', rows_at));
+    select * into copying from chat.copying_sql(
+        format('select o.* from chat.chat_messages as o where %s', rows_at), true
+    );
     execute copying.sessions;
     select * into copying from chat.copying_sql(
-        format('select o.* from chat.chat_messages as o where %s for share skip locked', rows_at)
+        format('select o.* from chat.chat_messages as o where %s for share skip locked', rows_at), true
     );
     execute copying.messages;
     get diagnostics copied = row_count;
@@ -670,7 +710,8 @@ begin atomic
 end;
 
 comment on function chat.uncopied_messages() is
-'Messages of the first table that the second does not have: with a reason it refuses them, without they wait.';
+'Messages of the first table that the second does not have: with a reason it refuses them, without they '
+'wait.';
 
 create function chat.count_sessions(after uuid default null, batch int default 100) returns uuid
 language plpgsql
@@ -881,7 +922,8 @@ begin
     -- What is edited or deleted in the second is so in the first, which takes nothing else.
     perform chat.set_followed('{}', '{update,delete}', true);
     update ops.chat_migration
-    set phase = 'done', closed_change_id = pg_current_xact_id()::text::bigint, is_backfilled = false,
+    set phase = 'done', closed_change_id = pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+        is_backfilled = false,
         changed_at = clock_timestamp();
 end
 $function$;
@@ -1003,7 +1045,7 @@ comment on function chat.drop_copies(int) is
 'migration is idle then.';
 
 revoke all on function
-    chat.copying_sql(text), chat.pair_sql(), chat.fetch_sessions(uuid[]), chat.follow_first(),
+    chat.copying_sql(text, boolean), chat.pair_sql(), chat.fetch_sessions(uuid[]), chat.follow_first(),
     chat.make_way(), chat.follow_second(), chat.refuse_first(), chat.take_migration(text[]),
     chat.set_followed(text[], text[], boolean), chat.start_migration(), chat.missing_months(),
     chat.make_month(date), chat.backfill_messages(int), chat.uncopied_messages(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,7 +58,7 @@ class State:
     is_backfilled: bool
     is_being_brought_back: bool
     validated_at: Any
-    findings: dict[str, Any] = field(default_factory=dict)
+    findings: dict[str, Any]
 
     @property
     def is_same(self) -> bool:
@@ -133,10 +133,10 @@ def status(connection: psycopg.Connection) -> State:
         row = connection.execute(
             "select phase, read_share::float8, next_block, end_block, is_backfilled,"
             " closed_change_id is not null and phase = 'gradual', validated_at at time zone 'UTC',"
-            " case when phase in ('parallel', 'gradual', 'done') then chat.compare_generations() end"
+            " case when phase in ('idle', 'leaving') then '{}' else chat.compare_generations() end"
             " from ops.chat_migration"
         ).fetchall()[0]
-    return State(*row[:-1], findings=row[-1] or {})
+    return State(*row)
 
 
 def start(connection: psycopg.Connection) -> None:

@@ -55,7 +55,8 @@ insert into chat.workspaces (id, name, owner_user_id) values ('{ROOM}', 'Team', 
 insert into chat.workspace_members (workspace_id, user_id) values ('{ROOM}', '{BOB}');
 insert into chat.chat_channels (id, workspace_id, name)
 values ('{ROOM}', '{ROOM}', 'room'), ('{HALL}', '{ROOM}', 'hall');
-insert into chat.conversation_sessions (id, conversation_id, user_id) values ('{SESSION}', '{SESSION}', '{ANN}');
+insert into chat.conversation_sessions (id, conversation_id, user_id)
+values ('{SESSION}', '{SESSION}', '{ANN}');
 """
 
 
@@ -212,7 +213,9 @@ class Writers(RuleBasedStateMachine):
     @rule(
         channel=st.sampled_from([ROOM, HALL, None]),
         speaker=st.sampled_from(["ann", "bob", "agent", "both"]),
-        metadata=st.sampled_from([None, {}, {"tokens": 7}, {"tokens": {"total": 7}}, {"tokens": "x"}]),
+        metadata=st.sampled_from(
+            [None, {}, {"tokens": 7}, {"tokens": {"total": 7}}, {"tokens": "x"}]
+        ),
         at=st.sampled_from(TIMES),
     )
     def write_first(self, channel: UUID | None, speaker: str, metadata: Any, at: str) -> None:
@@ -261,7 +264,10 @@ class Writers(RuleBasedStateMachine):
         self.messages[key] = Message(words, words)
 
     @precondition(lambda self: self.expected("first"))
-    @rule(data=st.data(), what=st.sampled_from(["content", "sender_user_id", "channel_id", "created_at", "both"]))
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["content", "sender_user_id", "channel_id", "created_at", "both"]),
+    )
     def edit_first(self, data: st.DataObject, what: str) -> None:
         """An application that knows the first table edits one of its messages."""
         key = data.draw(st.sampled_from(sorted(self.expected("first"))))
@@ -271,7 +277,10 @@ class Writers(RuleBasedStateMachine):
         if message.second is not None and (not self.is_followed or what == "both"):
             what = "content"
         value: Any = {"content": words, "channel_id": HALL, "created_at": TIMES[2]}.get(what, BOB)
-        more = {"both": f", sender_agent_id = '{AGENT}'", "sender_user_id": ", sender_agent_id = null"}
+        more = {
+            "both": f", sender_agent_id = '{AGENT}'",
+            "sender_user_id": ", sender_agent_id = null",
+        }
         column = "sender_user_id" if what == "both" else what
         with self.unless_closed() as is_open:
             self.connection.execute(
@@ -290,8 +299,10 @@ class Writers(RuleBasedStateMachine):
         key = self.one_of_second(data)
         if key is None:
             return
-        words = '{"type": "structured", "structured": %d}' % self.said if is_structured else self.words()
-        content = Jsonb({"type": "structured", "structured": self.said}) if is_structured else text(words)
+        words = self.words()
+        content = (
+            Jsonb({"type": "structured", "structured": words}) if is_structured else text(words)
+        )
         self.connection.execute(
             "update chat.chat_messages_v2 set content = %s where id = %s", (content, key)
         )
@@ -498,8 +509,9 @@ def test_an_embedding_and_all_columns_are_carried(chat: psycopg.Connection) -> N
     assert rows(chat, "select count(*) from chat.chat_messages_v2_default") == [0]
     assert rows(chat, "select count(*) from chat.chat_messages_v2_y2019m12") == [2]
     assert rows(
-        chat, "select message_count, total_tokens_used, status from chat.conversation_sessions"
-        " where agent_id is not null"
+        chat,
+        "select message_count, total_tokens_used, status from chat.conversation_sessions"
+        " where agent_id is not null",
     ) == [(2, 14, "completed")]
     assert rows(chat, "select distinct old_id = new_id, is_copy from chat.message_id_map") == [
         (True, True)
@@ -595,7 +607,9 @@ def test_retention_goes_to_each_table_itself(chat: psycopg.Connection) -> None:
     assert rows(chat, "select id from history.chat__chat_messages_v2") == []
 
 
-def test_who_speaks_again_after_the_session_was_archived_is_copied(chat: psycopg.Connection) -> None:
+def test_who_speaks_again_after_the_session_was_archived_is_copied(
+    chat: psycopg.Connection,
+) -> None:
     """A first message after months of silence that the archive's session keeps from the second table."""
     start(chat)
     key = say_first(chat, "long ago", created_at=TIMES[0])
@@ -618,7 +632,9 @@ def test_a_person_is_erased_from_both(chat: psycopg.Connection, tmp_path: Path) 
 
 
 def test_no_phase_changes_a_mart(
-    server18: TestServer, build_marts: Callable[..., None], connect: Callable[[str], psycopg.Connection]
+    server18: TestServer,
+    build_marts: Callable[..., None],
+    connect: Callable[[str], psycopg.Connection],
 ) -> None:
     """A message counted twice while both tables have it, or a mart that moves as messages do."""
     url = server18.database()
@@ -629,7 +645,11 @@ def test_no_phase_changes_a_mart(
     connection.execute(f"update chat.conversation_sessions set started_at = '{TIMES[1]}'".encode())
     for at in TIMES[1:]:
         say_first(
-            connection, "an answer", sender_user_id=None, sender_agent_id=AGENT, created_at=at,
+            connection,
+            "an answer",
+            sender_user_id=None,
+            sender_agent_id=AGENT,
+            created_at=at,
             metadata=Jsonb({"tokens": 1000, "model": "gpt-4o"}),
         )
     refresher = Refresher.build(url, build_marts)

@@ -45,4 +45,4 @@ drop function chat.make_way();
 drop function chat.follow_first();
 drop function chat.fetch_sessions(uuid[]);
 drop function chat.pair_sql();
-drop function chat.copying_sql(text);
+drop function chat.copying_sql(text, boolean);

@@ -1,4 +1,4 @@
--- Raises where a function, a view, a right or a trigger is missing, or one is at work before it is asked to be.
+-- Raises where a function, a view, a right or a trigger is missing, or one is at work while nothing moves.
 
 select
     1 / (count(*) = 8)::int,
