@@ -296,7 +296,7 @@ def encrypt(
     """
     with _told(), _alone(connection):
         run = _Run.begin(connection, archive, table, progress, takes_as_text=takes_as_text)
-        run.delete_replaced_files()
+        run.delete_loose_files()
         for policy in run.policies:
             for number in range(PASSES):
                 if not run.walk(policy, is_again=number > 0):
@@ -518,7 +518,7 @@ class _Run:
                 return  # replaced or purged meanwhile: the next run looks at what there is
             with self.archive.fetched(file.url, file.sha256) as old:
                 self.write_anew(file, protected, old)
-            self.delete_replaced_files()
+            self.delete_loose_files()
 
     def write_anew(self, file: _File, protected: list[Policy], old: Path) -> None:
         """Do it.
@@ -537,12 +537,16 @@ class _Run:
             }
             self.write(new, draft, lambda batch: batch, json.dumps(manifest).encode())
             sha256 = cold_archive._sha256(new)
-            # Named by its content: written again after a crash, it is the same file or another one.
             url = re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", file.url)
-            self.archive.put(new, f"{url}.part")
+            part = f"{url}.part"
+            self.connection.execute(
+                "select ops.note_loose_files(%s, %s, %s)",
+                (file.table_name, file.month, [part, url, file.url]),
+            )
+            self.archive.put(new, part)
             changed = {policy.column_name for policy in protected}
             kept = {name: total for name, total in file.checksums.items() if name not in changed}
-            with self.archive.fetched(f"{url}.part", sha256) as copy:
+            with self.archive.fetched(part, sha256) as copy:
                 is_proven = (
                     rows == file.rows
                     and kept.items() <= checksums.items()
@@ -550,16 +554,12 @@ class _Run:
                     and self.says(copy, file, protected) == self.says(old, file, protected)
                 )
             if not is_proven:
-                self.archive.remove(f"{url}.part")
                 raise AgentbooksError(
                     f"encrypt: what was written for {file.url} is not what it should be; it is as it was."
                 )
-            self.archive.rename(f"{url}.part", url)
+            self.archive.rename(part, url)
             parameters = (file.url, url, new.stat().st_size, sha256, Jsonb(checksums))
-            if not _one(self.connection, "select ops.replace_file(%s, %s, %s, %s, %s)", parameters)[
-                0
-            ]:
-                self.archive.remove(url)
+            self.connection.execute("select ops.replace_file(%s, %s, %s, %s, %s)", parameters)
 
     def protected_batch(
         self, batch: pa.RecordBatch, file: _File, protected: list[Policy]
@@ -614,16 +614,15 @@ class _Run:
                 self.connection.execute(setting)
             return cold_archive._read_back(self.connection, file.table_name, columns, path)
 
-    def delete_replaced_files(self) -> None:
-        """Delete files that have a successor, also those of a run that died before it could."""
-        replaced = self.connection.execute("select url, table_name, month from ops.replaced_files")
-        for url, table, month in replaced.fetchall():
+    def delete_loose_files(self) -> None:
+        """Delete files that have a successor, or never became one."""
+        loose = self.connection.execute("select url, table_name, month from ops.loose_files")
+        for url, table, month in loose.fetchall():
             with cold_archive._alone(self.connection, table, month):
-                # The month may have come back and left again, under the old name.
                 in_use = "select exists (select from ops.archive_files where url = %s)"
                 if not _one(self.connection, in_use, (url,))[0]:
                     self.archive.remove(url)
-                self.connection.execute("select ops.forget_replaced_file(%s)", (url,))
+                self.connection.execute("select ops.forget_loose_file(%s)", (url,))
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def test_all_is_encrypted_where_it_is_and_nothing_else_changes(
     assert [(row, place) for row, _, place in world.execute(ROWS_NOW).fetchall()] == before
     assert value(world, "select count(*) from ops.changes") == 0
     assert residue(world, [SAID], archive.url) == []
-    assert value(world, "select count(*) from ops.replaced_files") == 0
+    assert value(world, "select count(*) from ops.loose_files") == 0
     assert value(world, "select count(*) from ops.lifecycle_transactions") == 0
     known = world.execute("select url from ops.archive_files").fetchall()
     assert [(str(path),) for path in Path(archive.url).rglob("*.parquet")] == known

@@ -110,7 +110,7 @@ class World:
             kept = {d: change_id for d, (_, change_id) in found.items() if d not in touched}
             assert kept == {d: i for d, i in self.change_ids.items() if d not in touched}
             assert residue(connection, [MARKER], self.archive.url) == []
-            assert value(connection, "select count(*) from ops.replaced_files") == 0
+            assert value(connection, "select count(*) from ops.loose_files") == 0
             assert value(connection, "select count(*) from ops.lifecycle_transactions") == 0
             known = {url for (url,) in connection.execute("select url from ops.archive_files")}
             assert {str(p) for p in Path(self.archive.url).rglob("*") if p.is_file()} == known
