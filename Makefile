@@ -56,6 +56,7 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.trust
 	@$(BIN)/python -m benchmarks.archive
 	@$(BIN)/python -m benchmarks.erasure
+	@$(BIN)/python -m benchmarks.encryption
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

@@ -244,7 +244,7 @@ class Report:
         given = self.keys.by_id if self.keys else {}
         is_current = self.keys is not None and state == self.keys.current
         note = " (current)" if is_current else "" if state in given else " (not given)"
-        return f"with key {state}{note}"
+        return f"under key {state}{note}"
 
 
 def status(

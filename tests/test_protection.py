@@ -206,12 +206,12 @@ def test_the_status_says_which_key_is_needed_where(
     keys(monkeypatch, NEW)
     code, told = run("encrypt", "--status")
     assert code == 0, told
-    assert "with key old" in told
+    assert "under key old" in told
     assert "(current)" not in told
     keys(monkeypatch, f"new:{KEY['new']}")
     code, told = run("encrypt", "--status")
     assert code == 1
-    assert told.count("with key old (not given)") == 3
+    assert told.count("under key old (not given)") == 3
     assert "is encrypted with key old that is not given" in told
     there = all_there(world, archive)
     code, told = run("encrypt", "--take-as-text")
