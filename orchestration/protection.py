@@ -348,12 +348,13 @@ def policies(connection: psycopg.Connection, table: str | None = None) -> list[P
     Raises:
         AgentbooksError: A policy cannot be kept.
     """
-    for (refusal,) in connection.execute("select ops.protection_refusals()").fetchall():
-        raise AgentbooksError(
-            f"ops.protected_columns: {refusal}; nothing was touched, mend or delete that row."
-        )
-    with connection.cursor(row_factory=class_row(Policy)) as cursor:
-        return cursor.execute(POLICIES, {"table": table}).fetchall()
+    with _told("ops.protected_columns"):
+        for (refusal,) in connection.execute("select ops.protection_refusals()").fetchall():
+            raise AgentbooksError(
+                f"ops.protected_columns: {refusal}; nothing was touched, mend or delete that row."
+            )
+        with connection.cursor(row_factory=class_row(Policy)) as cursor:
+            return cursor.execute(POLICIES, {"table": table}).fetchall()
 
 
 def note_keys(connection: psycopg.Connection, keys: Keys | None) -> None:

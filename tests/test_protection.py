@@ -573,6 +573,28 @@ def test_a_load_encrypts_and_redacts_and_tells_it(
         loader.load_agent_runs(connection, [path])
 
 
+def test_every_server_encrypts(
+    server: TestServer,
+    archive: Archive,
+    connect: Callable[[str], psycopg.Connection],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A statement that only the newest server takes."""
+    connection = connect(server.database())
+    for table, row in ROWS.items():
+        if table.startswith("agentic."):
+            said = {COLUMN: SAID} if table == TABLE else {}
+            insert(connection, table, row | said)
+    chosen = keys(monkeypatch, NEW)
+    report = protection.encrypt(connection, archive)
+    assert [tally.rewritten for tally in report.tallies.values()] == [1]
+    assert clear(chosen, in_rows(connection)) == {ONE: SAID}
+    assert list(protection.decrypted(connection, TABLE, COLUMN)) == [
+        {"decision_id": ONE, "session_id": ONE, COLUMN: SAID}
+    ]
+    assert not protection.encrypt(connection, archive).undecrypted
+
+
 def test_an_example_for_applications_works() -> None:
     """The docstring that people copy."""
     assert encryption.__doc__ is not None
