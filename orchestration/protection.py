@@ -11,6 +11,7 @@ import json
 import re
 import tempfile
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -266,9 +267,10 @@ def status(
     """
     with _told():
         run = _Run.begin(connection, archive, table, progress, is_dry=True)
-        for policy in run.policies:
-            run.walk(policy)
-        run.walk_files()
+        with run.pool:
+            for policy in run.policies:
+                run.walk(policy)
+            run.walk_files()
     return run.report
 
 
@@ -297,11 +299,12 @@ def encrypt(
     with _told(), _alone(connection):
         run = _Run.begin(connection, archive, table, progress, takes_as_text=takes_as_text)
         run.delete_loose_files()
-        for policy in run.policies:
-            for number in range(PASSES):
-                if not run.walk(policy, is_again=number > 0):
-                    break
-        run.walk_files()
+        with run.pool:
+            for policy in run.policies:
+                for number in range(PASSES):
+                    if not run.walk(policy, is_again=number > 0):
+                        break
+            run.walk_files()
     return run.report
 
 
@@ -382,6 +385,7 @@ class _Run:
     report: Report
     progress: Callable[[str, int, int], None]
     is_dry: bool
+    pool: ThreadPoolExecutor
 
     @classmethod
     def begin(
@@ -411,7 +415,8 @@ class _Run:
         else:
             note_keys(connection, keys)
         protector = Protector(keys, frozenset(noted), takes_as_text)
-        return cls(connection, archive, found, protector, Report(keys), progress, is_dry)
+        pool = ThreadPoolExecutor(1, "agentbooks-encrypt")
+        return cls(connection, archive, found, protector, Report(keys), progress, is_dry, pool)
 
     # Tables
 
@@ -439,12 +444,15 @@ class _Run:
         self, policy: Policy, relation: int, place: str, first: int, last: int, done: str | None
     ) -> int:
         tally = self.report.at(policy, place)
-        after, left = f"({first},0)", 0
-        while True:
-            values = self.connection.execute(
-                VALUES,
-                (policy.table_name, policy.column_name, relation, after, last, done, BATCH),
-            ).fetchall()
+
+        def read(after: str) -> list[tuple[str, str, list[str], str, bool]]:
+            parameters = (policy.table_name, policy.column_name, relation, after, last, done, BATCH)
+            return self.connection.execute(VALUES, parameters).fetchall()
+
+        left, values = 0, read(f"({first},0)")
+        # While the database writes a batch, the next one is encrypted.
+        writing: Future[Any] = self.pool.submit(int)
+        while values:
             changed = []
             for row, written, identity, content, is_held in values:
                 kept = policy.without_redaction() if is_held else policy
@@ -455,11 +463,12 @@ class _Run:
                 if treated.content != content:
                     changed.append((row, written, treated))
             left += len(changed)
+            writing.result()
+            values = read(values[-1][0]) if len(values) == BATCH else []
             if changed and not self.is_dry:
-                self.rewrite(policy, relation, changed, tally)
-            if len(values) < BATCH:
-                return left
-            after = values[-1][0]
+                writing = self.pool.submit(self.rewrite, policy, relation, changed, tally)
+        writing.result()
+        return left
 
     def rewrite(
         self, policy: Policy, relation: int, changed: list[tuple[str, str, Treated]], tally: Tally
