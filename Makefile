@@ -59,6 +59,7 @@ bench: setup ## Measure; figures are ratios to a baseline in the same run
 	@$(BIN)/python -m benchmarks.migrations
 	@$(BIN)/python -m benchmarks.adopt
 	@$(BIN)/python -m benchmarks.chat_migration
+	@$(BIN)/python -m benchmarks.encryption
 
 docs: setup ## Write the models' documentation as one page
 	@$(BIN)/agentbooks db up

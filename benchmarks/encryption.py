@@ -1,8 +1,8 @@
 """How fast a column is encrypted and goes to another key beside writers, and what they notice.
 
 `python -m benchmarks.encryption` makes decisions of two months in a database of the embedded server, or of
-the one that AGENTBOOKS_DATABASE_URL names, archives one, and encrypts their rationale while eight writers insert
-decisions and judge those that are there. A writer gives up a lock that it waits for longer than 500 ms.
+the one that AGENTBOOKS_DATABASE_URL names, archives one, and encrypts their rationale while eight writers
+insert decisions and judge those that are there. A writer gives up a lock after 500 ms.
 """
 
 from __future__ import annotations

@@ -45,26 +45,27 @@ comment on column ops.encryption_keys.fingerprint is
 'A hash of it, from which it does not follow: a key is 32 random bytes.';
 comment on column ops.encryption_keys.noted_at is 'When it was first given.';
 
-create table ops.replaced_files (
+create table ops.loose_files (
     url text not null primary key,
     table_name text not null,
     month date not null,
-    replaced_at timestamptz not null default clock_timestamp()
+    noted_at timestamptz not null default clock_timestamp()
 );
 
-comment on table ops.replaced_files is
-'One row per file whose successor is entered in ops.archive_files and which is still to be deleted.';
-comment on column ops.replaced_files.url is 'Where it is.';
-comment on column ops.replaced_files.table_name is 'Raw table, with its schema.';
-comment on column ops.replaced_files.month is 'First day of its month.';
-comment on column ops.replaced_files.replaced_at is 'When its successor was entered.';
+comment on table ops.loose_files is
+'One row per file that is about to be written or to be replaced: whoever died meanwhile has left it. It is '
+'deleted unless ops.archive_files names it.';
+comment on column ops.loose_files.url is 'Where it is, if it is there.';
+comment on column ops.loose_files.table_name is 'Raw table, with its schema.';
+comment on column ops.loose_files.month is 'First day of its month.';
+comment on column ops.loose_files.noted_at is 'When it was noted.';
 
 grant select, insert, update, delete on ops.protected_columns to agentbooks_retention;
 grant select on ops.protected_columns to agentbooks_loader, service_role;
-grant select on ops.encryption_keys, ops.replaced_files to agentbooks_retention;
+grant select on ops.encryption_keys, ops.loose_files to agentbooks_retention;
 
 insert into ops.personal_data (table_name, fate)
-values ('ops.protected_columns', 'keep'), ('ops.encryption_keys', 'keep'), ('ops.replaced_files', 'keep');
+values ('ops.protected_columns', 'keep'), ('ops.encryption_keys', 'keep'), ('ops.loose_files', 'keep');
 
 create function ops.row_identity(hot regclass) returns text[]
 language sql
@@ -371,47 +372,50 @@ comment on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], t
 'written since, or are being written, are left alone. Where staging reads the column it is a change, '
 'elsewhere rows keep their change_id.';
 
+create function ops.note_loose_files(table_name text, month date, urls text[]) returns void
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into ops.loose_files (url, table_name, month)
+    select u.url, note_loose_files.table_name, note_loose_files.month
+    from unnest(urls) as u (url)
+    on conflict do nothing;
+end;
+
+comment on function ops.note_loose_files(text, date, text[]) is
+'Notes files of a month that are about to be written, or replaced: see ops.loose_files.';
+
 create function ops.replace_file(
     url text, new_url text, new_bytes bigint, new_sha256 text, new_checksums jsonb
 )
 returns boolean
-language sql
-volatile
+language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-    with replaced as (
-        update ops.archive_files as f
-        set
-            url = new_url, bytes = new_bytes, sha256 = new_sha256, checksums = new_checksums
-        where f.url = replace_file.url and f.state = 'verified'
-        returning f.table_name, f.month
-    ),
-
-    noted as (
-        insert into ops.replaced_files (url, table_name, month)
-        select replace_file.url, r.table_name, r.month from replaced as r
-        where replace_file.url <> new_url
-        returning true
-    )
-
-    select count(*) > 0 from replaced;
-end;
+as $function$
+begin
+    update ops.archive_files as f
+    set url = new_url, bytes = new_bytes, sha256 = new_sha256, checksums = new_checksums
+    where f.url = replace_file.url and f.state = 'verified';
+    return found;
+end
+$function$;
 
 comment on function ops.replace_file(text, text, bigint, text, jsonb) is
-'Enters the file that takes the place of another with as many rows; false if that is no file any more. '
-'The old one is then deleted, and ops.forget_replaced_file says so.';
+'Enters the file that takes the place of another with as many rows; false if that is no file any more.';
 
-create function ops.forget_replaced_file(url text) returns void
+create function ops.forget_loose_file(url text) returns void
 language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    delete from ops.replaced_files as r where r.url = forget_replaced_file.url;
+    delete from ops.loose_files as r where r.url = forget_loose_file.url;
 end;
 
-comment on function ops.forget_replaced_file(text) is 'Notes that a file that was replaced is gone.';
+comment on function ops.forget_loose_file(text) is 'Says that a file of ops.loose_files is gone, or is none of them.';
 
 revoke all on function ops.row_identity(regclass) from public;
 revoke all on function ops.note_encryption_key(text, text) from public;
@@ -419,8 +423,9 @@ revoke all on function ops.protection_refusals() from public;
 revoke all on function ops.protected_places(regclass) from public;
 revoke all on function ops.protected_values(regclass, text, regclass, tid, bigint, text, int) from public;
 revoke all on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[]) from public;
+revoke all on function ops.note_loose_files(text, date, text[]) from public;
 revoke all on function ops.replace_file(text, text, bigint, text, jsonb) from public;
-revoke all on function ops.forget_replaced_file(text) from public;
+revoke all on function ops.forget_loose_file(text) from public;
 grant execute on function ops.row_identity(regclass) to agentbooks_loader, agentbooks_retention, service_role;
 grant execute on function ops.note_encryption_key(text, text) to agentbooks_loader, agentbooks_retention;
 grant execute on function ops.protection_refusals() to agentbooks_loader, agentbooks_retention;
@@ -428,5 +433,6 @@ grant execute on function ops.protected_places(regclass) to agentbooks_retention
 grant execute on function ops.protected_values(regclass, text, regclass, tid, bigint, text, int)
 to agentbooks_retention;
 grant execute on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[]) to agentbooks_retention;
+grant execute on function ops.note_loose_files(text, date, text[]) to agentbooks_retention;
 grant execute on function ops.replace_file(text, text, bigint, text, jsonb) to agentbooks_retention;
-grant execute on function ops.forget_replaced_file(text) to agentbooks_retention;
+grant execute on function ops.forget_loose_file(text) to agentbooks_retention;

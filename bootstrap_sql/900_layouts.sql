@@ -104,7 +104,7 @@ values
     ('ops.personal_data', 'local'),
     ('ops.protected_columns', 'local'),
     ('ops.encryption_keys', 'local'),
-    ('ops.replaced_files', 'local'),
+    ('ops.loose_files', 'local'),
     ('ops.pooled_models', 'local'),
     ('ops.captured_tables', 'local'),
     ('ops.collections', 'local'),

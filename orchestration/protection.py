@@ -11,6 +11,7 @@ import json
 import re
 import tempfile
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -244,7 +245,7 @@ class Report:
         given = self.keys.by_id if self.keys else {}
         is_current = self.keys is not None and state == self.keys.current
         note = " (current)" if is_current else "" if state in given else " (not given)"
-        return f"with key {state}{note}"
+        return f"under key {state}{note}"
 
 
 def status(
@@ -266,9 +267,10 @@ def status(
     """
     with _told():
         run = _Run.begin(connection, archive, table, progress, is_dry=True)
-        for policy in run.policies:
-            run.walk(policy)
-        run.walk_files()
+        with run.pool:
+            for policy in run.policies:
+                run.walk(policy)
+            run.walk_files()
     return run.report
 
 
@@ -296,12 +298,13 @@ def encrypt(
     """
     with _told(), _alone(connection):
         run = _Run.begin(connection, archive, table, progress, takes_as_text=takes_as_text)
-        run.delete_replaced_files()
-        for policy in run.policies:
-            for number in range(PASSES):
-                if not run.walk(policy, is_again=number > 0):
-                    break
-        run.walk_files()
+        run.delete_loose_files()
+        with run.pool:
+            for policy in run.policies:
+                for number in range(PASSES):
+                    if not run.walk(policy, is_again=number > 0):
+                        break
+            run.walk_files()
     return run.report
 
 
@@ -348,12 +351,13 @@ def policies(connection: psycopg.Connection, table: str | None = None) -> list[P
     Raises:
         AgentbooksError: A policy cannot be kept.
     """
-    for (refusal,) in connection.execute("select ops.protection_refusals()").fetchall():
-        raise AgentbooksError(
-            f"ops.protected_columns: {refusal}; nothing was touched, mend or delete that row."
-        )
-    with connection.cursor(row_factory=class_row(Policy)) as cursor:
-        return cursor.execute(POLICIES, {"table": table}).fetchall()
+    with _told("ops.protected_columns"):
+        for (refusal,) in connection.execute("select ops.protection_refusals()").fetchall():
+            raise AgentbooksError(
+                f"ops.protected_columns: {refusal}; nothing was touched, mend or delete that row."
+            )
+        with connection.cursor(row_factory=class_row(Policy)) as cursor:
+            return cursor.execute(POLICIES, {"table": table}).fetchall()
 
 
 def note_keys(connection: psycopg.Connection, keys: Keys | None) -> None:
@@ -381,6 +385,7 @@ class _Run:
     report: Report
     progress: Callable[[str, int, int], None]
     is_dry: bool
+    pool: ThreadPoolExecutor
 
     @classmethod
     def begin(
@@ -410,7 +415,8 @@ class _Run:
         else:
             note_keys(connection, keys)
         protector = Protector(keys, frozenset(noted), takes_as_text)
-        return cls(connection, archive, found, protector, Report(keys), progress, is_dry)
+        pool = ThreadPoolExecutor(1, "agentbooks-encrypt")
+        return cls(connection, archive, found, protector, Report(keys), progress, is_dry, pool)
 
     # Tables
 
@@ -438,12 +444,15 @@ class _Run:
         self, policy: Policy, relation: int, place: str, first: int, last: int, done: str | None
     ) -> int:
         tally = self.report.at(policy, place)
-        after, left = f"({first},0)", 0
-        while True:
-            values = self.connection.execute(
-                VALUES,
-                (policy.table_name, policy.column_name, relation, after, last, done, BATCH),
-            ).fetchall()
+
+        def read(after: str) -> list[tuple[str, str, list[str], str, bool]]:
+            parameters = (policy.table_name, policy.column_name, relation, after, last, done, BATCH)
+            return self.connection.execute(VALUES, parameters).fetchall()
+
+        left, values = 0, read(f"({first},0)")
+        # While the database writes a batch, the next one is encrypted.
+        writing: Future[Any] = self.pool.submit(int)
+        while values:
             changed = []
             for row, written, identity, content, is_held in values:
                 kept = policy.without_redaction() if is_held else policy
@@ -454,11 +463,12 @@ class _Run:
                 if treated.content != content:
                     changed.append((row, written, treated))
             left += len(changed)
+            writing.result()
+            values = read(values[-1][0]) if len(values) == BATCH else []
             if changed and not self.is_dry:
-                self.rewrite(policy, relation, changed, tally)
-            if len(values) < BATCH:
-                return left
-            after = values[-1][0]
+                writing = self.pool.submit(self.rewrite, policy, relation, changed, tally)
+        writing.result()
+        return left
 
     def rewrite(
         self, policy: Policy, relation: int, changed: list[tuple[str, str, Treated]], tally: Tally
@@ -518,7 +528,7 @@ class _Run:
                 return  # replaced or purged meanwhile: the next run looks at what there is
             with self.archive.fetched(file.url, file.sha256) as old:
                 self.write_anew(file, protected, old)
-            self.delete_replaced_files()
+            self.delete_loose_files()
 
     def write_anew(self, file: _File, protected: list[Policy], old: Path) -> None:
         """Do it.
@@ -536,13 +546,17 @@ class _Run:
                 "code_version": version("agentbooks"),
             }
             self.write(new, draft, lambda batch: batch, json.dumps(manifest).encode())
-            sha256 = cold_archive._sha256(new)
-            # Named by its content: written again after a crash, it is the same file or another one.
+            sha256 = cold_archive.sha256_of(new)
             url = re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", file.url)
-            self.archive.put(new, f"{url}.part")
+            part = f"{url}.part"
+            self.connection.execute(
+                "select ops.note_loose_files(%s, %s, %s)",
+                (file.table_name, file.month, [part, url, file.url]),
+            )
+            self.archive.put(new, part)
             changed = {policy.column_name for policy in protected}
             kept = {name: total for name, total in file.checksums.items() if name not in changed}
-            with self.archive.fetched(f"{url}.part", sha256) as copy:
+            with self.archive.fetched(part, sha256) as copy:
                 is_proven = (
                     rows == file.rows
                     and kept.items() <= checksums.items()
@@ -550,16 +564,12 @@ class _Run:
                     and self.says(copy, file, protected) == self.says(old, file, protected)
                 )
             if not is_proven:
-                self.archive.remove(f"{url}.part")
                 raise AgentbooksError(
                     f"encrypt: what was written for {file.url} is not what it should be; it is as it was."
                 )
-            self.archive.rename(f"{url}.part", url)
+            self.archive.rename(part, url)
             parameters = (file.url, url, new.stat().st_size, sha256, Jsonb(checksums))
-            if not _one(self.connection, "select ops.replace_file(%s, %s, %s, %s, %s)", parameters)[
-                0
-            ]:
-                self.archive.remove(url)
+            self.connection.execute("select ops.replace_file(%s, %s, %s, %s, %s)", parameters)
 
     def protected_batch(
         self, batch: pa.RecordBatch, file: _File, protected: list[Policy]
@@ -612,18 +622,17 @@ class _Run:
         with self.connection.transaction():
             for setting in cold_archive.WRITTEN_AS:
                 self.connection.execute(setting)
-            return cold_archive._read_back(self.connection, file.table_name, columns, path)
+            return cold_archive.read_back(self.connection, file.table_name, columns, path)
 
-    def delete_replaced_files(self) -> None:
-        """Delete files that have a successor, also those of a run that died before it could."""
-        replaced = self.connection.execute("select url, table_name, month from ops.replaced_files")
-        for url, table, month in replaced.fetchall():
+    def delete_loose_files(self) -> None:
+        """Delete files that have a successor, or never became one."""
+        loose = self.connection.execute("select url, table_name, month from ops.loose_files")
+        for url, table, month in loose.fetchall():
             with cold_archive._alone(self.connection, table, month):
-                # The month may have come back and left again, under the old name.
                 in_use = "select exists (select from ops.archive_files where url = %s)"
                 if not _one(self.connection, in_use, (url,))[0]:
                     self.archive.remove(url)
-                self.connection.execute("select ops.forget_replaced_file(%s)", (url,))
+                self.connection.execute("select ops.forget_loose_file(%s)", (url,))
 
 
 @dataclass(frozen=True)

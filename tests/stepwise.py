@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -59,7 +60,9 @@ def run(pipe: Connection, command: list[str], environment: dict[str, str], stop_
 
     def on_file(event: str, arguments: tuple[Any, ...]) -> None:
         if event in ON_FILES and ".parquet" in str(arguments[0]):
-            step(f"{event} {str(arguments[0]).rpartition('/')[2]}")
+            # Without the checksum of a file that took the place of another.
+            name = re.sub(r"\.[0-9a-f]{12}(?=\.parquet)", "", str(arguments[0]).rpartition("/")[2])
+            step(f"{event} {name}")
 
     def wait_as_step(
         connection: psycopg.Connection, trip: GeneratorType[Any, Any, Any], *more: Any

@@ -159,7 +159,7 @@ def test_all_is_encrypted_where_it_is_and_nothing_else_changes(
     assert [(row, place) for row, _, place in world.execute(ROWS_NOW).fetchall()] == before
     assert value(world, "select count(*) from ops.changes") == 0
     assert residue(world, [SAID], archive.url) == []
-    assert value(world, "select count(*) from ops.replaced_files") == 0
+    assert value(world, "select count(*) from ops.loose_files") == 0
     assert value(world, "select count(*) from ops.lifecycle_transactions") == 0
     known = world.execute("select url from ops.archive_files").fetchall()
     assert [(str(path),) for path in Path(archive.url).rglob("*.parquet")] == known
@@ -206,12 +206,12 @@ def test_the_status_says_which_key_is_needed_where(
     keys(monkeypatch, NEW)
     code, told = run("encrypt", "--status")
     assert code == 0, told
-    assert "with key old" in told
+    assert "under key old" in told
     assert "(current)" not in told
     keys(monkeypatch, f"new:{KEY['new']}")
     code, told = run("encrypt", "--status")
     assert code == 1
-    assert told.count("with key old (not given)") == 3
+    assert told.count("under key old (not given)") == 3
     assert "is encrypted with key old that is not given" in told
     there = all_there(world, archive)
     code, told = run("encrypt", "--take-as-text")
@@ -571,6 +571,28 @@ def test_a_load_encrypts_and_redacts_and_tells_it(
     monkeypatch.setenv(KEYS_VARIABLE, f"new:{KEY['old']}")
     with pytest.raises(AgentbooksError, match="key new is another one than before"):
         loader.load_agent_runs(connection, [path])
+
+
+def test_every_server_encrypts(
+    server: TestServer,
+    archive: Archive,
+    connect: Callable[[str], psycopg.Connection],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A statement that only the newest server takes."""
+    connection = connect(server.database())
+    for table, row in ROWS.items():
+        if table.startswith("agentic."):
+            said = {COLUMN: SAID} if table == TABLE else {}
+            insert(connection, table, row | said)
+    chosen = keys(monkeypatch, NEW)
+    report = protection.encrypt(connection, archive)
+    assert [tally.rewritten for tally in report.tallies.values()] == [1]
+    assert clear(chosen, in_rows(connection)) == {ONE: SAID}
+    assert list(protection.decrypted(connection, TABLE, COLUMN)) == [
+        {"decision_id": ONE, "session_id": ONE, COLUMN: SAID}
+    ]
+    assert not protection.encrypt(connection, archive).undecrypted
 
 
 def test_an_example_for_applications_works() -> None:
