@@ -349,7 +349,7 @@ def remove_month(
         RefusedError: The month may not leave; the sentence says why.
         AgentbooksError: As `export_month`.
     """
-    with _refused(), _alone(connection, table, month):
+    with _refused(), alone(connection, table, month):
         connection.execute("select ops.freeze_month(%s, %s)", (table, month))
         try:
             archived = export_month(connection, archive, table, month)
@@ -770,7 +770,7 @@ def _refused() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(connection: psycopg.Connection, table: str, month: date) -> Iterator[None]:
+def alone(connection: psycopg.Connection, table: str, month: date) -> Iterator[None]:
     """Keep others from writing the file of the same month."""
     lock = (f"ops.archive_files {table} {month}",)
     connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", lock)

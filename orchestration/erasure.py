@@ -158,7 +158,7 @@ def erase(
         AgentbooksError: Nobody is known by an id, or several tenants know it; a legal hold or the storage
             forbids it. Nothing is touched then.
     """
-    with _told(), _alone(connection):
+    with _told(), alone(connection):
         subjects = sorted(set(subjects))
         tenant, known = _tenant(connection, archive, subjects, tenant)
         if known is not None:
@@ -677,7 +677,7 @@ def _one(connection: psycopg.Connection, query: Any, parameters: Any = None) -> 
 
 
 @contextmanager
-def _alone(connection: psycopg.Connection) -> Iterator[None]:
+def alone(connection: psycopg.Connection) -> Iterator[None]:
     """Let one erasure work at a time: a second one waits, and finds what the first has done."""
     connection.execute("select pg_advisory_lock(hashtextextended('ops.erasure', 0))")
     try:

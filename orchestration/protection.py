@@ -523,7 +523,7 @@ class _Run:
     def replace(self, file: _File, protected: list[Policy]) -> None:
         """Write a file anew, prove that it says the same, enter it, and only then delete the old one."""
         lock = (self.connection, file.table_name, file.month)
-        with erasure._alone(self.connection), cold_archive._alone(*lock):
+        with erasure.alone(self.connection), cold_archive.alone(*lock):
             if file not in self.files(file.table_name):
                 return  # replaced or purged meanwhile: the next run looks at what there is
             with self.archive.fetched(file.url, file.sha256) as old:
@@ -620,15 +620,14 @@ class _Run:
     def read_back(self, file: _File, path: Path) -> tuple[int, dict[str, int]]:
         columns = cold_archive.Columns.of(self.connection, file.table_name)
         with self.connection.transaction():
-            for setting in cold_archive.WRITTEN_AS:
-                self.connection.execute(setting)
+            cold_archive.write_alike(self.connection)
             return cold_archive.read_back(self.connection, file.table_name, columns, path)
 
     def delete_loose_files(self) -> None:
         """Delete files that have a successor, or never became one."""
         loose = self.connection.execute("select url, table_name, month from ops.loose_files")
         for url, table, month in loose.fetchall():
-            with cold_archive._alone(self.connection, table, month):
+            with cold_archive.alone(self.connection, table, month):
                 in_use = "select exists (select from ops.archive_files where url = %s)"
                 if not _one(self.connection, in_use, (url,))[0]:
                     self.archive.remove(url)
