@@ -31,10 +31,12 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pyarrow import csv, parquet
 
+from orchestration import database
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import date
 
 Item = TypeVar("Item")
@@ -769,14 +771,6 @@ def _refused() -> Iterator[None]:
         raise AgentbooksError(f"archive: {reason}.") from error
 
 
-@contextmanager
-def alone(connection: psycopg.Connection, table: str, month: date) -> Iterator[None]:
+def alone(connection: psycopg.Connection, table: str, month: date) -> AbstractContextManager[None]:
     """Keep others from writing the file of the same month."""
-    lock = (f"ops.archive_files {table} {month}",)
-    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", lock)
-    try:
-        yield
-    finally:
-        # Who has lost the connection holds it no more.
-        with suppress(psycopg.OperationalError):
-            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", lock)
+    return database.alone(connection, f"ops.archive_files {table} {month}")

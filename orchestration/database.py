@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,6 +14,8 @@ from orchestration import schemas, server
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg.rows import TupleRow
 
 URL_VARIABLE = "AGENTBOOKS_DATABASE_URL"
@@ -84,6 +87,17 @@ def connect(
             f"Cannot connect to {_address(parameters)} ({reason.removeprefix('FATAL:').strip()}): "
             f"{remedy.format(source=source)}."
         ) from error
+
+
+@contextmanager
+def alone(connection: psycopg.Connection, lock: str) -> Iterator[None]:
+    """Wait for whoever else holds the lock of this name, and hold it; who is cut off holds it no more."""
+    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (lock,))
+    try:
+        yield
+    finally:
+        with suppress(psycopg.OperationalError):
+            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (lock,))
 
 
 def dbt_environment() -> dict[str, str]:

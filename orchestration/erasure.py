@@ -25,11 +25,12 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pyarrow import compute, parquet
 
-from orchestration import cold_archive
+from orchestration import cold_archive, database
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from orchestration.cold_archive import Archive
 
@@ -676,15 +677,9 @@ def _one(connection: psycopg.Connection, query: Any, parameters: Any = None) -> 
     return row[0] if row else None
 
 
-@contextmanager
-def alone(connection: psycopg.Connection) -> Iterator[None]:
+def alone(connection: psycopg.Connection) -> AbstractContextManager[None]:
     """Let one erasure work at a time: a second one waits, and finds what the first has done."""
-    connection.execute("select pg_advisory_lock(hashtextextended('ops.erasure', 0))")
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("select pg_advisory_unlock(hashtextextended('ops.erasure', 0))")
+    return database.alone(connection, "ops.erasure")
 
 
 @contextmanager

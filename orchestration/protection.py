@@ -26,7 +26,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pyarrow import parquet
 
-from orchestration import cold_archive, encryption, erasure
+from orchestration import cold_archive, database, encryption, erasure
 from orchestration.encryption import KEY_ID, Cell, DecryptionError, Keys
 from orchestration.errors import AgentbooksError
 from orchestration.redaction import redact
@@ -296,7 +296,7 @@ def encrypt(
         AgentbooksError: As for `status`, or a column is to be encrypted and no key is given. Nothing is
             written then.
     """
-    with _told(), _alone(connection):
+    with _told(), database.alone(connection, "ops.protected_columns"):
         run = _Run.begin(connection, archive, table, progress, takes_as_text=takes_as_text)
         run.delete_loose_files()
         with run.pool:
@@ -677,19 +677,6 @@ def _given(what: str) -> Keys:
 
 def _one(connection: psycopg.Connection, query: str, parameters: Any) -> tuple[Any, ...]:
     return connection.execute(query.encode(), parameters).fetchall()[0]
-
-
-@contextmanager
-def _alone(connection: psycopg.Connection) -> Iterator[None]:
-    """Let one run work at a time: a second one waits, and finds what the first has done."""
-    connection.execute("select pg_advisory_lock(hashtextextended('ops.protected_columns', 0))")
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute(
-                "select pg_advisory_unlock(hashtextextended('ops.protected_columns', 0))"
-            )
 
 
 @contextmanager
