@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import IO, TYPE_CHECKING
 
 import psycopg
@@ -461,9 +462,23 @@ def _copy(
     statement = sql.SQL("copy {} ({}) from stdin").format(
         _identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
+    # An adopted table may count whole milliseconds.
+    found = connection.execute(
+        "select attname from pg_attribute where attrelid = ops.in_raw_schemas(%s)::regclass"
+        " and atttypid = any('{int2,int4,int8}'::regtype[])",
+        (table,),
+    )
+    whole = {columns.index(name) for (name,) in found if name in columns}
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
-            copy.write_row(row)
+            copy.write_row(
+                [
+                    round(value) if place in whole and isinstance(value, Decimal | float) else value
+                    for place, value in enumerate(row)
+                ]
+                if whole
+                else row
+            )
 
 
 def _keep_rejections(
