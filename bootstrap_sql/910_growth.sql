@@ -191,6 +191,9 @@ begin
     from pg_class as c
     where c.oid = grown and c.relreplident = 'i'
     union all
+    select 'an erasure is running, which would not look for rows in the old table'
+    where exists (select from ops.erasures as e where e.state = 'running')
+    union all
     select format('%s is on its way already', g.relation_name)
     from ops.growths as g
     where split_part(g.relation_name, '.', 2) = split_part(named, '.', 2)
