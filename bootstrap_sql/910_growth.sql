@@ -19,7 +19,7 @@ create table ops.growths (
     time_column text not null,
     key_columns text[] not null,
     state text not null check (
-        state in ('months', 'copying', 'indexing', 'keys', 'analyzing', 'ready', 'switched')
+        state in ('months', 'copying', 'indexing', 'keys', 'analyzing', 'ready', 'switched', 'ended')
     ),
     file_node oid not null,
     blocks bigint not null,
@@ -38,7 +38,7 @@ comment on column ops.growths.table_name is 'Raw table that both belong to.';
 comment on column ops.growths.time_column is 'By whose UTC month it will be partitioned.';
 comment on column ops.growths.key_columns is 'Its primary key then.';
 comment on column ops.growths.state is
-'The step that comes next; switched: only the old rows are still kept.';
+'The step that comes next; switched: the old rows are still kept; ended: what is left is dropped.';
 comment on column ops.growths.file_node is
 'File that the blocks are of: a table that is rewritten is read anew.';
 comment on column ops.growths.blocks is 'Blocks to be read; what comes later is written down by triggers.';
@@ -190,6 +190,9 @@ begin
     select 'its replica identity is an index'
     from pg_class as c
     where c.oid = grown and c.relreplident = 'i'
+    union all
+    select 'an erasure is running, which would not look for rows in the old table'
+    where exists (select from ops.erasures as e where e.state = 'running')
     union all
     select format('%s is on its way already', g.relation_name)
     from ops.growths as g
@@ -450,14 +453,16 @@ declare
 begin
     select * into growth
     from ops.growths as g
-    where g.table_name = ops.relation_name(grown) and g.state not in ('ready', 'switched')
+    where g.table_name = ops.relation_name(grown) and g.state not in ('ready', 'switched', 'ended')
     order by g.relation_name
     limit 1
     for update;
     if not found then
         copied := 0;
         for growth in
-            select * from ops.growths as g where g.table_name = ops.relation_name(grown) for update
+            select * from ops.growths as g
+            where g.table_name = ops.relation_name(grown) and g.state <> 'ended'
+            for update
         loop
             copied := copied + ops.apply_growth(growth, batch);
         end loop;
@@ -808,7 +813,10 @@ declare
     growth ops.growths;
 begin
     for growth in
-        select * from ops.growths as g where g.table_name = named order by g.relation_name for update
+        select * from ops.growths as g
+        where g.table_name = named and g.state <> 'ended'
+        order by g.relation_name
+        for update
     loop
         if growth.state = 'switched' then
             if exists (
@@ -822,23 +830,22 @@ begin
                     using errcode = 'object_not_in_prerequisite_state';
             end if;
             perform ops.lock_growth(growth);
-            perform ops.unlog_growth(growth.relation_name);
             perform ops.swap_growth(growth, true);
             if growth.clock is not null then
                 insert into ops.month_clocks (table_name, clock) values (growth.relation_name, growth.clock);
             end if;
         end if;
-        perform ops.unlog_growth(growth.relation_name);
-        execute format('drop table %s', ops.growing_name(growth.relation_name));
-        execute format('drop table %s', ops.growing_name(growth.relation_name, 'growing', '__log'));
-        execute format('drop function %s()', ops.growing_name(growth.relation_name, 'growing', '__noted'));
-        delete from ops.growths as g where g.relation_name = growth.relation_name;
+        if growth.state <> 'switched' then
+            perform ops.unlog_growth(growth.relation_name);
+        end if;
+        update ops.growths as g set state = 'ended' where g.relation_name = growth.relation_name;
     end loop;
 end
 $function$;
 
 comment on function ops.undo_growth(regclass) is
-'Leaves a table in one piece, or makes it so again, with all that was written since.';
+'Leaves a table in one piece, or makes it so again, with all that was written since; then call '
+'ops.drop_growth.';
 
 create function ops.finish_growth(grown regclass) returns void
 language plpgsql
@@ -856,7 +863,33 @@ begin
         order by g.relation_name for update
     loop
         perform ops.unlog_growth(growth.relation_name);
-        execute format('drop table %s', ops.growing_name(growth.relation_name, 'outgrown'));
+        update ops.growths as g set state = 'ended' where g.relation_name = growth.relation_name;
+    end loop;
+end
+$function$;
+
+comment on function ops.finish_growth(regclass) is
+'Lets a table that has become partitioned stay as it is; then call ops.drop_growth.';
+
+create function ops.drop_growth(grown regclass) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '60ms'
+set client_min_messages = warning
+as $function$
+declare
+    growth ops.growths;
+    area text;
+begin
+    for growth in
+        select * from ops.growths as g
+        where g.table_name = ops.relation_name(grown) and g.state = 'ended'
+        order by g.relation_name for update
+    loop
+        foreach area in array array['growing', 'outgrown'] loop
+            execute format('drop table if exists %s', ops.growing_name(growth.relation_name, area));
+        end loop;
         execute format('drop table %s', ops.growing_name(growth.relation_name, 'growing', '__log'));
         execute format('drop function %s()', ops.growing_name(growth.relation_name, 'growing', '__noted'));
         delete from ops.growths as g where g.relation_name = growth.relation_name;
@@ -864,8 +897,8 @@ begin
 end
 $function$;
 
-comment on function ops.finish_growth(regclass) is
-'Drops the old rows of a table that has become partitioned.';
+comment on function ops.drop_growth(regclass) is
+'Drops what is left of a table that became partitioned, or did not: nobody uses it any more.';
 
 revoke all on function ops.growing_name(text, text, text) from public;
 revoke all on function ops.growth_key(regclass, text) from public;
@@ -881,3 +914,4 @@ revoke all on function ops.lock_growth(ops.growths) from public;
 revoke all on function ops.switch_growth(regclass) from public;
 revoke all on function ops.undo_growth(regclass) from public;
 revoke all on function ops.finish_growth(regclass) from public;
+revoke all on function ops.drop_growth(regclass) from public;

@@ -164,6 +164,12 @@ def erase(
         tenant, known = _tenant(connection, archive, subjects, tenant)
         if known is not None:
             return known
+        growing = _one(connection, "select min(table_name) from ops.growths")
+        if growing is not None:
+            raise AgentbooksError(
+                f"erase: {growing} is becoming partitioned, and its old rows would be kept; run `agentbooks "
+                f"partition {growing} --finish`, or --back, first."
+            )
         with connection.transaction(force_rollback=is_dry_run):
             erasure = _one(connection, "select ops.open_erasure(%s, %s)", (subjects, tenant))
             plan = _plan(connection, archive, erasure, tenant, len(subjects))

@@ -102,6 +102,7 @@ def partition(
         AgentbooksError: It cannot be partitioned, or others were in the way for too long.
     """
     with _told(table):
+        _drop(connection, table)
         if not _progress(connection, table):
             by = _time(connection, table, by)
             patiently(lambda: connection.execute("select ops.start_growth(%s, %s)", (table, by)))
@@ -124,11 +125,14 @@ def finish(connection: psycopg.Connection, table: str) -> None:
         AgentbooksError: The table is not that far.
     """
     with _told(table):
+        if _drop(connection, table) and _is_partitioned(connection, table):
+            return
         _need(connection, table, switched=True)
         with connection.transaction():
             for step in _progress(connection, table):
                 catalog.record_table(connection, step.relation_name)
         patiently(lambda: connection.execute("select ops.finish_growth(%s)", (table,)))
+        _drop(connection, table)
 
 
 def undo(connection: psycopg.Connection, table: str) -> None:
@@ -138,6 +142,8 @@ def undo(connection: psycopg.Connection, table: str) -> None:
         AgentbooksError: It is not on its way, or months of it have been archived since.
     """
     with _told(table):
+        if _drop(connection, table) and not _is_partitioned(connection, table):
+            return
         _need(connection, table, switched=False)
         for _ in range(TRIES):
             if any(step.state == "switched" for step in _progress(connection, table)):
@@ -148,6 +154,7 @@ def undo(connection: psycopg.Connection, table: str) -> None:
                 last = error
                 connection.execute("select pg_sleep(0.3)")
             else:
+                _drop(connection, table)
                 return
         raise last
 
@@ -162,6 +169,21 @@ def _catch_up(connection: psycopg.Connection, table: str, tell: Callable[[Progre
             if step.state != "ready":
                 tell(step)
                 break
+
+
+def _drop(connection: psycopg.Connection, table: str) -> bool:
+    """Drop what is left over once nobody writes to it, as that takes longer than a writer should wait."""
+    if all(step.state != "ended" for step in _progress(connection, table)):
+        return False
+    patiently(lambda: connection.execute("select ops.drop_growth(%s)", (table,)))
+    return True
+
+
+def _is_partitioned(connection: psycopg.Connection, table: str) -> bool:
+    row = connection.execute(
+        "select from pg_partitioned_table where partrelid = to_regclass(%s)", (table,)
+    ).fetchone()
+    return row is not None
 
 
 def _progress(connection: psycopg.Connection, table: str) -> list[Progress]:

@@ -12,7 +12,8 @@ import pytest
 from killing import KILLS, Stepwise, Writers, kill_at_random, stepwise
 from refreshing import Refresher
 
-from orchestration import bootstrap, catalog, growth
+from orchestration import bootstrap, catalog, erasure, growth
+from orchestration.cold_archive import Archive
 from orchestration.errors import AgentbooksError
 from orchestration.simulated_traffic import simulate_traffic, write
 
@@ -138,6 +139,18 @@ def test_a_month_that_has_moved_bars_the_way_back(costs: psycopg.Connection) -> 
     assert content(costs) == before
     growth.finish(costs, COSTS)
     assert content(costs) == before
+
+
+def test_nobody_is_forgotten_while_old_rows_are_kept(costs: psycopg.Connection) -> None:
+    """A person whose rows lie in the old table after all of them were said to be gone."""
+    (person,) = costs.execute(
+        "insert into observability.profiles (email) values ('a@example.org') returning id::text"
+    ).fetchall()[0]
+    growth.partition(costs, COSTS)
+    with pytest.raises(AgentbooksError, match="its old rows would be kept; run `agentbooks part"):
+        erasure.erase(costs, Archive.chosen(), [person])
+    growth.finish(costs, COSTS)
+    assert erasure.erase(costs, Archive.chosen(), [person]) is not None
 
 
 def test_a_truncated_table_is_empty_on_both_sides(costs: psycopg.Connection) -> None:

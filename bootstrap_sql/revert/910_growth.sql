@@ -10,6 +10,7 @@ $growing$;
 
 set local role agentbooks_owner;
 
+drop function ops.drop_growth(regclass);
 drop function ops.finish_growth(regclass);
 drop function ops.undo_growth(regclass);
 drop function ops.switch_growth(regclass);

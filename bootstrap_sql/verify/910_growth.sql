@@ -22,4 +22,5 @@ select
     'ops.grow(regclass, int)'::regprocedure,
     'ops.switch_growth(regclass)'::regprocedure,
     'ops.undo_growth(regclass)'::regprocedure,
-    'ops.finish_growth(regclass)'::regprocedure;
+    'ops.finish_growth(regclass)'::regprocedure,
+    'ops.drop_growth(regclass)'::regprocedure;
