@@ -68,8 +68,9 @@ values (
 # What the server can do at all: one table, no keys to others, nothing looked up.
 BARE = """
 create table bench_messages (like chat.chat_messages_v2 including all);
-insert into bench_messages
-    (id, session_id, conversation_id, channel_id, sender_user_id, sender_agent_id, role, content)
+insert into bench_messages (
+    id, session_id, conversation_id, channel_id, sender_user_id, sender_agent_id, role, content
+)
 select
     o.id, o.channel_id, o.channel_id, o.channel_id, o.sender_user_id, o.sender_agent_id, 'user',
     jsonb_build_object('type', 'text', 'text', o.content)

@@ -30,8 +30,8 @@ begin
         'last_active, status, tenant_id, change_id) '
         'select %s, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), o.sender_user_id, '
         'o.sender_agent_id, min(o.created_at), max(o.created_at), ''completed'', o.tenant_id, min(o.change_id) '
-        'from (%s) as o where %s group by 1, 2, 3, 4, o.tenant_id '
-        'on conflict do nothing', session, source, is_free
+        'from (%s) as o where num_nonnulls(o.sender_user_id, o.sender_agent_id) = 1 '
+        'group by 1, 2, 3, 4, o.tenant_id on conflict do nothing', session, source
     );
     -- A refresh has nothing to count: the change is that of the message.
     messages := format(
@@ -589,17 +589,20 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    select distinct date_trunc('month', o.created_at at time zone 'UTC')::date as missing_month
-    from chat.chat_messages as o
+    with months as materialized (
+        select distinct date_trunc('month', o.created_at at time zone 'UTC')::date as month
+        from chat.chat_messages as o
+    )
+
+    select m.month
+    from months as m
     where
-        to_regclass('chat.' || ops.month_partition_name(
-            'chat.chat_messages_v2', date_trunc('month', o.created_at at time zone 'UTC')::date
-        )) is null
-        and (date_trunc('month', o.created_at at time zone 'UTC')::date in (
+        to_regclass('chat.' || ops.month_partition_name('chat.chat_messages_v2', m.month)) is null
+        and m.month not in (
             select d.month from ops.departures as d
             where d.table_name = 'chat.chat_messages_v2' and d.removed_at is not null
-        )) is not true
-    order by missing_month;
+        )
+    order by m.month;
 end;
 
 comment on function chat.missing_months() is
