@@ -206,6 +206,9 @@ def bootstrap(
                 f"bootstrap: {edited[0]}.sql was edited after it was applied; restore the file and "
                 "put what you want to change into a new one."
             )
+        if connection.execute("select to_regtype('public.vector')").fetchone() != (None,):
+            # Loads pgvector, without which nobody but a superuser may name its settings.
+            connection.execute("select '[1]'::public.vector")
         done: list[str] = []
         for change in read_changes(folder):
             if adopting_up_to is not None and change.version >= adopting_up_to:
