@@ -6,6 +6,7 @@ on by starting it again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BLOCKS = 2_000  # read, or changed rows brought up to date, in one transaction
 FEW = 200  # changed rows that may be left when it switches
 TRIES = 100
+PATIENCE_OF_WRITERS = "450ms"
 
 PLAN = """
 select
@@ -105,13 +107,13 @@ def partition(
         _drop(connection, table)
         if not _progress(connection, table):
             by = _time(connection, table, by)
-            patiently(lambda: connection.execute("select ops.start_growth(%s, %s)", (table, by)))
+            patiently(lambda: _briefly(connection, "select ops.start_growth(%s, %s)", (table, by)))
         for _ in range(TRIES):
             if any(step.state == "switched" for step in _progress(connection, table)):
                 return
             _catch_up(connection, table, tell)
             try:
-                connection.execute("select ops.switch_growth(%s)", (table,))
+                _briefly(connection, "select ops.switch_growth(%s)", (table,))
             except psycopg.errors.LockNotAvailable as error:
                 last = error
                 connection.execute("select pg_sleep(0.3)")
@@ -131,7 +133,7 @@ def finish(connection: psycopg.Connection, table: str) -> None:
         with connection.transaction():
             for step in _progress(connection, table):
                 catalog.record_table(connection, step.relation_name)
-        patiently(lambda: connection.execute("select ops.finish_growth(%s)", (table,)))
+        patiently(lambda: _briefly(connection, "select ops.finish_growth(%s)", (table,)))
         _drop(connection, table)
 
 
@@ -149,7 +151,7 @@ def undo(connection: psycopg.Connection, table: str) -> None:
             if any(step.state == "switched" for step in _progress(connection, table)):
                 _catch_up(connection, table, lambda progress: None)
             try:
-                connection.execute("select ops.undo_growth(%s)", (table,))
+                _briefly(connection, "select ops.undo_growth(%s)", (table,))
             except psycopg.errors.LockNotAvailable as error:
                 last = error
                 connection.execute("select pg_sleep(0.3)")
@@ -169,6 +171,20 @@ def _catch_up(connection: psycopg.Connection, table: str, tell: Callable[[Progre
             if step.state != "ready":
                 tell(step)
                 break
+
+
+def _briefly(connection: psycopg.Connection, call: str, parameters: tuple[Any, ...]) -> None:
+    """Do what keeps writers waiting, or leave it for another time once it takes too long."""
+    connection.execute(f"set statement_timeout = '{PATIENCE_OF_WRITERS}'".encode())
+    try:
+        connection.execute(call.encode(), parameters)
+    except psycopg.errors.QueryCanceled as error:
+        raise psycopg.errors.LockNotAvailable(
+            f"writers would wait for more than {PATIENCE_OF_WRITERS}, as the machine is busy"
+        ) from error
+    finally:
+        with suppress(psycopg.OperationalError):
+            connection.execute("reset statement_timeout")
 
 
 def _drop(connection: psycopg.Connection, table: str) -> bool:
