@@ -12,7 +12,7 @@ import pytest
 from killing import KILLS, Stepwise, Writers, kill_at_random, stepwise
 from refreshing import Refresher
 
-from orchestration import bootstrap, catalog, erasure, growth
+from orchestration import bootstrap, catalog, erasure, growth, retention
 from orchestration.cold_archive import Archive
 from orchestration.errors import AgentbooksError
 from orchestration.simulated_traffic import simulate_traffic, write
@@ -272,6 +272,7 @@ def test_an_original_table_becomes_partitioned_and_no_mart_changes(
     growth.partition(connection, SPANS)
     growth.partition(connection, COSTS)
     growth.finish(connection, SPANS)
+    assert retention.lint(connection) == []
     refresher.refresh(connection)
     assert refresher.rows(connection) == before
     refresher.refresh(connection, is_full=True)
