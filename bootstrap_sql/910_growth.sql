@@ -464,7 +464,7 @@ begin
             where g.table_name = ops.relation_name(grown) and g.state <> 'ended'
             for update
         loop
-            copied := copied + ops.apply_growth(growth, batch);
+            copied := copied + ops.apply_growth(growth);
         end loop;
         return copied;
     end if;
@@ -604,7 +604,7 @@ end
 $function$;
 
 comment on function ops.grow(regclass, int) is
-'Does the next step of a table that is becoming partitioned, of up to batch blocks or changed rows; null: '
+'Does the next step of a table that is becoming partitioned, of up to batch blocks; null: '
 'there are more. Else how many changed rows it has brought up to date: where these are few, the table may '
 'switch. Each time in a transaction of its own.';
 

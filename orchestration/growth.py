@@ -20,7 +20,7 @@ from orchestration.errors import AgentbooksError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BLOCKS = 2_000  # read, or changed rows brought up to date, in one transaction
+BLOCKS = 2_000  # read in one transaction
 FEW = 200  # changed rows that may be left when it switches
 TRIES = 100
 PATIENCE_OF_WRITERS = "450ms"
