@@ -375,8 +375,8 @@ from unnest(array[
     'content_hashes', 'departed_audit_links', 'departures', 'erasure_steps', 'erasures', 'frozen_for',
     'learned_counts', 'learned_months', 'lifecycle_transactions', 'loaded_runs', 'month_clocks',
     'personal_data', 'pruned_patterns', 'purges',
-    'pseudonym_salt', 'raw_schemas', 'refreshed_periods', 'refreshes', 'retention_overrides', 'schema_changes',
-    'schema_objects', 'seals', 'table_layouts', 'trust_checkpoints'
+    'pseudonym_salt', 'raw_schemas', 'refreshed_periods', 'refreshes', 'retention_overrides',
+    'schema_changes', 'schema_objects', 'seals', 'table_layouts', 'trust_checkpoints'
 ]) as t (name);
 
 grant select, insert, update, delete on ops.backups to agentbooks_retention;
