@@ -373,10 +373,11 @@ insert into ops.personal_data (table_name, fate)
 select 'ops.' || t.name, 'keep'
 from unnest(array[
     'adopted_objects', 'archive_files', 'as_of', 'backups', 'built_views', 'captured_tables',
-    'chat_migration', 'collections', 'content_hashes', 'departed_audit_links', 'departures', 'erasure_steps', 'erasures',
-    'frozen_for', 'learned_counts', 'learned_months', 'lifecycle_transactions', 'loaded_runs', 'month_clocks',
-    'personal_data', 'pruned_patterns', 'purges', 'pseudonym_salt', 'raw_schemas', 'refreshed_periods',
-    'refreshes', 'retention_overrides', 'schema_changes', 'schema_objects', 'seals', 'table_layouts',
+    'chat_migration', 'collections', 'content_hashes', 'departed_audit_links', 'departures',
+    'erasure_steps', 'erasures', 'frozen_for', 'learned_counts', 'learned_months',
+    'lifecycle_transactions', 'loaded_runs', 'month_clocks', 'personal_data', 'pruned_patterns',
+    'purges', 'pseudonym_salt', 'raw_schemas', 'refreshed_periods', 'refreshes',
+    'retention_overrides', 'schema_changes', 'schema_objects', 'seals', 'table_layouts',
     'trust_checkpoints'
 ]) as t (name);
 
