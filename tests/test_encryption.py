@@ -126,7 +126,7 @@ def test_the_next_key_encrypts_and_the_old_one_still_decrypts() -> None:
         Keys("old", {"old": bytes(range(32))}).decrypt(old, CELL)
 
 
-GOOD = base64.b64encode(os.urandom(32)).decode()
+GOOD = base64.b64encode(bytes(range(32))).decode()
 BAD = {
     f"a:{base64.b64encode(bytes(16)).decode()}": "key a of AGENTBOOKS_KEYS has 16 bytes, not 32",
     f"a:{base64.b64encode(bytes(33)).decode()}": "has 33 bytes, not 32",
