@@ -1063,3 +1063,6 @@ grant execute on function
     chat.finish_migration(boolean), chat.reopen_first(), chat.bring_back(int), chat.leave_parallel(),
     chat.drop_copies(int)
 to agentbooks_retention;
+
+-- The new policy holds in the archive as well.
+select ops.sync_archives();

@@ -15,3 +15,24 @@ where
         'chat.make_way()'::regprocedure, 'chat.refuse_first()'::regprocedure
     )
 group by m.phase;
+
+select
+    'chat.bring_back(integer)'::regprocedure,
+    'chat.compare_generations()'::regprocedure,
+    'chat.copying_sql(text, boolean)'::regprocedure,
+    'chat.count_sessions(uuid, integer)'::regprocedure,
+    'chat.drop_copies(integer)'::regprocedure,
+    'chat.fetch_sessions(uuid[])'::regprocedure,
+    'chat.finish_migration(boolean)'::regprocedure,
+    'chat.leave_parallel()'::regprocedure,
+    'chat.make_month(date)'::regprocedure,
+    'chat.mend_messages(integer)'::regprocedure,
+    'chat.missing_months()'::regprocedure,
+    'chat.pair_sql()'::regprocedure,
+    'chat.reopen_first()'::regprocedure,
+    'chat.set_followed(text[], text[], boolean)'::regprocedure,
+    'chat.start_migration()'::regprocedure,
+    'chat.switch_reads(numeric)'::regprocedure,
+    'chat.take_migration(text[])'::regprocedure,
+    'chat.uncopied_messages()'::regprocedure,
+    'chat.validate_migration()'::regprocedure;
