@@ -232,6 +232,11 @@ begin
                 'execution_metadata is null or raaf.is_execution_metadata(execution_metadata)'
             )
         ) as rules (name, condition)
+        -- A table that is taken over has got its checks.
+        where not exists (
+            select from pg_constraint as k
+            where k.conrelid = 'raaf.raaf_tracing_spans'::regclass and k.conname = 'check_' || rules.name
+        )
     loop
         execute format(
             'alter table raaf.raaf_tracing_spans add constraint %I check (%s) %s',

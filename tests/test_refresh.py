@@ -183,6 +183,7 @@ WRITES = {
     "change a price": """
         update seeds.model_prices set usd_per_million = usd_per_million + 1 where model like 'gpt-4.1%'""",
     "map an agent": """
+        delete from seeds.agent_mapping where agent_name = $word;
         insert into seeds.agent_mapping
             (source_system, agent_name, canonical_source_system, canonical_agent_name)
         values ('raaf', $word, 'agentic', 'a')""",
