@@ -16,6 +16,6 @@ select
         'ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[])',
         'execute'
     )::int,
-    1 / (ops.row_identity('agentic.agent_decisions') = '{decision_id,session_id}'::text[])::int,
+    1 / ('decision_id' = any(ops.row_identity('agentic.agent_decisions')))::int,
     1 / (count(*) filter (where p.table_name = 'agentic.agent_decisions') > 0)::int
 from ops.protected_columns as p;
