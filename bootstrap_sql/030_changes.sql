@@ -90,7 +90,8 @@ comment on function ops.stamp_change_and_update() is
 create table ops.changes (
     table_name text not null,
     keys jsonb check (jsonb_typeof(keys) = 'object'),
-    change_id bigint not null default pg_current_xact_id()::text::bigint
+    change_id bigint not null default pg_current_xact_id()::text::bigint,
+    is_recount boolean not null default false
 );
 
 create index idx_changes_change_id on ops.changes (change_id);
@@ -105,6 +106,9 @@ comment on column ops.changes.keys is
 'changed, and all that is computed from it is dirty.';
 comment on column ops.changes.change_id is
 'Transaction that wrote this row: a model has seen it if its snapshot saw that transaction.';
+comment on column ops.changes.is_recount is
+'Whether no more is meant than to count again, for a definition that has changed or because somebody asked: a '
+'frozen day stands, and nothing has come late for it.';
 
 grant select, insert, delete on ops.changes to agentbooks_refresher;
 

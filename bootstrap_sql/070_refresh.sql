@@ -321,14 +321,14 @@ begin atomic
     insert into ops.built_views as b (view, relation, sql_hash)
     values (note_view.view, to_regclass(note_view.view)::oid, note_view.sql_hash)
     on conflict (view) do update set relation = excluded.relation, sql_hash = excluded.sql_hash;
-    insert into ops.changes (table_name, keys) values (note_view.view, null);
+    insert into ops.changes (table_name, keys, is_recount) values (note_view.view, null, true);
 end;
 
 comment on function ops.note_view(text, text) is
 'Keeps that a view was built anew, and marks it: all that stands on it is dirty.';
 
 create function ops.unseen_changes(refreshed text, inputs text[])
-returns table (table_name text, keys jsonb)
+returns table (table_name text, keys jsonb, is_recount boolean)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -344,7 +344,7 @@ begin
         return;
     end if;
     return query execute format(
-        'select c.table_name, c.keys from ops.changes as c where c.table_name = any($1) and %s',
+        'select c.table_name, c.keys, c.is_recount from ops.changes as c where c.table_name = any($1) and %s',
         case when last_seen is null then 'true' else ops.unseen_transactions(last_seen, 'change_id') end
     ) using inputs;
 end
@@ -700,6 +700,9 @@ declare
     seen_now pg_snapshot;
     column_names text[];
     is_whole boolean;
+    is_recount boolean := true;
+    something_has_left boolean;
+    publish_dirty text;
     dirty text[] := '{}';
     late text[] := '{}';
     found_rows bigint;
@@ -732,6 +735,7 @@ begin
         return;
     end if;
 
+    something_has_left := exists (select from ops.frozen_for);
     select array_agg(quote_ident(a.attname) order by a.attnum) into column_names
     from pg_attribute as a
     where a.attrelid = refreshed and a.attnum > 0 and not a.attisdropped;
@@ -755,19 +759,23 @@ begin
 
     if grain = 'all' then
         dirty := '{all}';
-    elsif not is_whole or frozen <> '{}' and last_refresh.target is not null then
+        is_whole := last_refresh.relation is distinct from refreshed::oid;
+    elsif not is_whole or something_has_left and last_refresh.target is not null then
         execute format(
-            'with changes as materialized (select * from ops.unseen_changes(%L, %L)) '
+            'with unseen as materialized (select * from ops.unseen_changes(%L, %L)), '
+            'changes as (select * from unseen where keys is not null) '
             'select coalesce(array_agg(distinct d.dirty), %L) from ('
             'select coalesce(s.dirty::text, %L) as dirty from (%s) as s (dirty) '
             'union all select keys ->> ''day'' from changes where table_name = %L '
-            'union all select ''infinity'' from changes where keys is null) as d',
+            'union all select case when is_recount then ''-infinity'' else ''infinity'' end '
+            'from unseen where keys is null) as d',
             target_name, inputs || thawed, '{}',
             case grain when 'period' then '0001-01-01' else '' end,
             dirty_sql, thawed
         ) into dirty;
         -- A change that does not say what it concerns.
-        is_whole := is_whole or 'infinity' = any(dirty);
+        is_whole := is_whole or dirty && '{infinity,-infinity}';
+        is_recount := 'infinity' <> all(dirty);
         if frozen <> '{}' then
             select
                 coalesce(array_agg(d.day) filter (where d.day = any(frozen::text[])), '{}'),
@@ -776,7 +784,7 @@ begin
             from unnest(dirty) as d (day);
             perform ops.note_late_rows(
                 target_name, inputs, dirty_sql,
-                case when 'infinity' = any(dirty) then frozen else late::date[] end
+                case when is_recount then late::date[] else frozen end
             );
         end if;
     end if;
@@ -787,6 +795,21 @@ begin
             when frozen = '{}' then 'true'
             else 'not ' || ops.in_periods(quote_ident(grain_column), frozen, true)
         end;
+        -- The models on it list what has come late for their frozen days, which the change of all does not say.
+        if something_has_left and is_recount and dirty <> '{}' then
+            publish_dirty := format(
+                'insert into ops.changes (table_name, keys) select %L, to_jsonb(k) '
+                'from (select distinct %s from %s where %s) as k',
+                target_name, published_keys, refreshed,
+                case grain
+                    when 'period' then ops.in_periods(
+                        quote_ident(grain_column), array_remove(dirty, '-infinity')::date[], true
+                    )
+                    else format('%I = any(%L)', grain_column, dirty)
+                end
+            );
+            execute publish_dirty;
+        end if;
         execute format('delete from %s where %s', refreshed, in_target);
         get diagnostics rows_deleted = row_count;
         if last_refresh.relation is distinct from refreshed::oid then
@@ -805,7 +828,10 @@ begin
         end;
         get diagnostics found_rows = row_count;
         rows_inserted := rows_inserted + found_rows;
-        insert into ops.changes (table_name, keys) values (target_name, null);
+        if publish_dirty is not null then
+            execute publish_dirty;
+        end if;
+        insert into ops.changes (table_name, keys, is_recount) values (target_name, null, is_recount);
         -- The models on it are next, before autovacuum gets here.
         execute format('analyze %s', refreshed);
     elsif dirty <> '{}' then

@@ -614,9 +614,7 @@ begin
         'where d.dirty = any($3) '
         'union all select distinct c.table_name, null::jsonb, null::date, $1, d.day '
         'from ops.unseen_changes($1, $2) as c cross join unnest($3) as d (day) '
-        'where c.keys is null and ('
-        'exists (select from ops.captured_tables as t where t.table_name = c.table_name) '
-        'or exists (select from ops.content_hashes as h where h.table_name = c.table_name)) '
+        'where c.keys is null and not c.is_recount '
         'on conflict do nothing',
         dirty_sql
     ) using refreshed, inputs, late;
@@ -624,7 +622,7 @@ end
 $function$;
 
 comment on function ops.note_late_rows(text, text[], text, date[]) is
-'Lists the changes that a model has not seen and that lead to these frozen days of it. A changed view is '
+'Lists the changes that a model has not seen and that lead to these frozen days of it. A recount is '
 'none: a frozen day stands as it was computed then. Called by ops.refresh.';
 
 

@@ -1302,7 +1302,7 @@ begin
                 ops.in_periods('t.' || quote_ident(place.grain_column), frozen, true)
             );
             if pooled > 0 then
-                insert into ops.changes (table_name, keys) values (place.target, null);
+                insert into ops.changes (table_name, keys, is_recount) values (place.target, null, true);
             end if;
         end if;
         if pooled > 0 then

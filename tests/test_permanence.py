@@ -121,9 +121,10 @@ TOUCHED = {
     },
 }
 LIFECYCLE = st.tuples(st.sampled_from(["remove", "restore", "check"]), SMALL, SMALL, SMALL)
-REFRESH = st.tuples(st.sampled_from(["refresh", "full refresh"]), SMALL, SMALL, SMALL)
-# TODO: after a truncation beside months that have left, late rows are not all listed.
-WRITE = st.tuples(st.sampled_from(sorted(WRITES.keys() - {"truncate spans"})), SMALL, SMALL, SMALL)
+REFRESH = st.tuples(
+    st.sampled_from(["refresh", "full refresh", "change a view"]), SMALL, SMALL, SMALL
+)
+WRITE = st.tuples(st.sampled_from(sorted(WRITES)), SMALL, SMALL, SMALL)
 # There are rows, and the months of some tables leave, before anything else: else most sequences would remove
 # nothing, and no row would come late.
 REMOVAL = st.tuples(st.just("remove"), SMALL, SMALL, SMALL)
@@ -290,6 +291,11 @@ class World:
             self.refresh()
         elif kind == "full refresh":
             self.refresher.refresh(self.archived.connection, is_full=True)
+        elif kind == "change a view":
+            self.archived.connection.execute(
+                "select ops.note_view(view, sql_hash) from ops.built_views order by view limit 1 offset %s",
+                (n * 9 + k,),
+            )
         elif kind == "remove":
             # Of one table, or of several as a policy would have it.
             self.refresh()
@@ -545,6 +551,20 @@ FOUND: dict[str, list[Step]] = {
     "a run that moves from a frozen day to an open one": [
         ("remove", 5, 2, 1),
         ("trace", 1, 5, 0),
+    ],
+    "a truncation that reaches a frozen day through other models": [
+        ("remove", 0, 0, 3),
+        ("truncate spans", 0, 0, 0),
+    ],
+    "a full refresh before anybody has seen what came late": [
+        ("remove", 0, 0, 3),
+        ("reprice a span", 3, 0, 0),
+        ("full refresh", 0, 0, 0),
+    ],
+    "a changed view before anybody has seen what came late": [
+        ("remove", 0, 0, 3),
+        ("reprice a span", 3, 0, 0),
+        *(("change a view", n, 0, k) for n in range(6) for k in range(6)),
     ],
 }
 
