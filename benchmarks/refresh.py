@@ -72,7 +72,6 @@ READS = 200
 PARQUET_READS = 20
 
 MODEL_BY_DAY = re.compile(r"\$model_sql\$(.*)\$model_sql\$,\s*'period',\s*'(\w+)'", re.S)
-MARKER = re.compile(r"/\* dirty( days)?: (.*?) \*/ true")
 
 Seconds = dict[str, float]
 Spread = dict[str, float]
@@ -295,14 +294,10 @@ def _rendered_by_hand(world: World, table: str) -> float:
         (table,),
     ).fetchall()[0][0]
 
-    def on_days(of: str, *, is_date: bool) -> str:
-        row = world.connection.execute(
-            "select ops.in_periods(%s, %s, %s)", (f"({of})", days, is_date)
-        ).fetchone()
-        return str(row[0]) if row else ""
-
-    query = MARKER.sub(lambda found: on_days(found[2], is_date=bool(found[1])), query)
-    delete = f"delete from {table} where {on_days(column, is_date=True)}"
+    ((query, on_days),) = world.connection.execute(
+        "select ops.of_periods(%s, %s), ops.in_periods(%s, %s, true)", (query, days, column, days)
+    ).fetchall()
+    delete = f"delete from {table} where {on_days}"
     with world.connection.transaction(force_rollback=True):
         return _seconds(
             lambda: [

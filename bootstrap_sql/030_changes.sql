@@ -107,7 +107,7 @@ comment on column ops.changes.keys is
 comment on column ops.changes.change_id is
 'Transaction that wrote this row: a model has seen it if its snapshot saw that transaction.';
 comment on column ops.changes.is_recount is
-'Whether no more is meant than to count again, for a definition that has changed or because somebody asked: a '
+'Whether it only asks to count again, for a definition that has changed or because somebody wanted it: a '
 'frozen day stands, and nothing has come late for it.';
 
 grant select, insert, delete on ops.changes to agentbooks_refresher;

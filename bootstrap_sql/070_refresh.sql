@@ -419,6 +419,36 @@ comment on function ops.in_periods(text, date[], boolean) is
 'Condition on a date, or on the time itself, as SQL: it lies on one of these UTC days. Literal ranges '
 'of the bare column, by which partitions are pruned; 0001-01-01 stands for null.';
 
+create function ops.of_periods(model_sql text, periods date[]) returns text
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    place record;
+begin
+    for place in
+        values
+        ('', periods),
+        (' days', periods),
+        (' months', array(
+            select generate_series(p.first_day, p.first_day + interval '1 month - 1 day', '1 day')::date
+            from unnest(periods::timestamp[]) as p (first_day)
+        ))
+    loop
+        model_sql := regexp_replace(
+            model_sql, format('/\* dirty%s: (.*?) \*/ true', place.column1),
+            ops.in_periods('(\1)', place.column2, place.column1 <> ''), 'g'
+        );
+    end loop;
+    return model_sql;
+end
+$function$;
+
+comment on function ops.of_periods(text, date[]) is
+'A model''s query, of these periods alone: the macros in_dirty, in_dirty_days and in_dirty_months have left '
+'the places for the conditions.';
+
 create function ops.sealed_table(target text) returns text
 language sql
 immutable
@@ -695,7 +725,6 @@ declare
     sql_hash constant text := md5(model_sql);
     thawed constant text := 'thawed ' || target_name;
     marker constant text := '/\* dirty: (.*?) \*/ true';
-    days_marker constant text := '/\* dirty days: (.*?) \*/ true';
     last_refresh ops.refreshes;
     seen_now pg_snapshot;
     column_names text[];
@@ -840,10 +869,7 @@ begin
             in_target := 'true';
         elsif grain = 'period' then
             in_target := ops.in_periods(quote_ident(grain_column), dirty::date[], true);
-            model_sql := regexp_replace(
-                regexp_replace(model_sql, marker, ops.in_periods('(\1)', dirty::date[], false), 'g'),
-                days_marker, ops.in_periods('(\1)', dirty::date[], true), 'g'
-            );
+            model_sql := ops.of_periods(model_sql, dirty::date[]);
         else
             in_target := format('%I = any(%L)', grain_column, dirty);
             model_sql := regexp_replace(model_sql, marker, format('(\1) = any(%L)', dirty), 'g');

@@ -344,7 +344,12 @@ class World:
             if name == last:
                 victim = psycopg.connect(self.refresher.url)
                 victim.execute(statement.encode())
+                pid = victim.info.backend_pid
                 victim.close()  # without a commit
+                # Its locks are the next step's to wait for, but not for longer than a lock timeout.
+                alive = f"select exists (select from pg_stat_activity where pid = {pid})"
+                while value(self.connection, alive):
+                    time.sleep(0.001)
                 return
             self.refresher.run(self.connection, name, statement)
 

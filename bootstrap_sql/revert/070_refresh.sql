@@ -6,6 +6,7 @@ drop function ops.seal_period(regclass, date);
 drop function ops.seal_periods(regclass, date[]);
 drop function ops.rows_checksum(text);
 drop function ops.sealed_table(text);
+drop function ops.of_periods(text, date[]);
 drop function ops.in_periods(text, date[], boolean);
 drop function ops.archive_name(regclass);
 drop function ops.relation_name(regclass);

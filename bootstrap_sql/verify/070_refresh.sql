@@ -11,6 +11,7 @@ select
     'ops.relation_name(regclass)'::regprocedure,
     'ops.archive_name(regclass)'::regprocedure,
     'ops.in_periods(text, date[], boolean)'::regprocedure,
+    'ops.of_periods(text, date[])'::regprocedure,
     'ops.sealed_table(text)'::regprocedure,
     'ops.rows_checksum(text)'::regprocedure,
     'ops.seal_periods(regclass, date[])'::regprocedure,
