@@ -1,7 +1,7 @@
 """Raw rows leave and come back, and no number of a mart changes but by what came late, and is listed.
 
 Each sequence of steps is done on two databases: one whose months leave and come back, and a twin that keeps
-everything. `AGENTBOOKS_SEQUENCES` sets how many random sequences are tried: 100 unless it says otherwise.
+everything. `AGENTBOOKS_SEQUENCES` sets how many random sequences are tried: 50 unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Step = tuple[str, int, int, int]
 
-SEQUENCES = int(os.environ.get("AGENTBOOKS_SEQUENCES", "100"))
+SEQUENCES = int(os.environ.get("AGENTBOOKS_SEQUENCES", "50"))
 # A trace without a time of its own counts when it was written, which is not the same moment in both.
 WRITES = WRITES_ANYWHERE | {
     "raaf": WRITES_ANYWHERE["raaf"]
