@@ -20,29 +20,30 @@ declare
         'chat.refusal(o.sender_user_id, o.sender_agent_id, o.metadata, '
         'date_trunc(''month'', o.created_at at time zone ''UTC'')::date in (select d.month from ops.departures as d '
         'where d.table_name = ''chat.chat_messages_v2'' and d.removed_at is not null)) is null';
-    session constant text :=
-        'chat.first_session(o.tenant_id, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), '
-        'coalesce(o.sender_user_id, o.sender_agent_id))';
+    conversation constant text := 'coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id)';
 begin
     -- An ended session: the trigger of its messages refuses whoever would go on in it.
     sessions := format(
         'insert into chat.conversation_sessions (id, conversation_id, user_id, agent_id, started_at, '
         'last_active, status, tenant_id, change_id) '
-        'select %s, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), o.sender_user_id, '
-        'o.sender_agent_id, min(o.created_at), max(o.created_at), ''completed'', o.tenant_id, min(o.change_id) '
+        'select chat.first_session(s.tenant_id, s.conversation_id, coalesce(s.sender_user_id, s.sender_agent_id)), '
+        's.conversation_id, s.sender_user_id, s.sender_agent_id, s.started_at, s.last_active, ''completed'', '
+        's.tenant_id, s.change_id '
+        'from (select %s as conversation_id, o.sender_user_id, o.sender_agent_id, o.tenant_id, '
+        'min(o.created_at) as started_at, max(o.created_at) as last_active, min(o.change_id) as change_id '
         'from (%s) as o where num_nonnulls(o.sender_user_id, o.sender_agent_id) = 1 '
-        'group by 1, 2, 3, 4, o.tenant_id on conflict do nothing', session, source
+        'group by 1, 2, 3, 4) as s on conflict do nothing', conversation, source
     );
     -- A refresh has nothing to count: the change is that of the message.
     messages := format(
         'insert into chat.chat_messages_v2 (id, session_id, conversation_id, channel_id, sender_user_id, '
         'sender_agent_id, role, content, metadata, created_at, updated_at, tenant_id, change_id%1$s) '
-        'select o.id, %2$s, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), o.channel_id, '
-        'o.sender_user_id, o.sender_agent_id, '
+        'select o.id, chat.first_session(o.tenant_id, %2$s, coalesce(o.sender_user_id, o.sender_agent_id)), %2$s, '
+        'o.channel_id, o.sender_user_id, o.sender_agent_id, '
         'case when o.sender_agent_id is null then ''user'' else ''assistant'' end, '
         'jsonb_build_object(''type'', ''text'', ''text'', o.content), coalesce(o.metadata, ''{}''), '
         'o.created_at, o.created_at, o.tenant_id, o.change_id%1$s from (%3$s) as o where %4$s '
-        '%5$s on conflict do nothing', (chat.pair_sql()).embedding, session, source, is_free,
+        '%5$s on conflict do nothing', (chat.pair_sql()).embedding, conversation, source, is_free,
         case
             when is_known then
                 'and (select true from history.chat__chat_messages_v2 as n '
