@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 BLOCKS = 2048
 BATCH = 1000
+SHARES = 8
+"""A page's rows are written in so many transactions: the next finds the room that the one before has left."""
 PASSES = 5
 TOLD = 5
 """Of values that do not decrypt so many are named."""
@@ -444,13 +446,14 @@ class _Run:
         self, policy: Policy, relation: int, place: str, first: int, last: int, done: str | None
     ) -> int:
         tally = self.report.at(policy, place)
+        rows = SHARES * BATCH
 
         def read(after: str) -> list[tuple[str, str, list[str], str, bool]]:
-            parameters = (policy.table_name, policy.column_name, relation, after, last, done, BATCH)
+            parameters = (policy.table_name, policy.column_name, relation, after, last, done, rows)
             return self.connection.execute(VALUES, parameters).fetchall()
 
         left, values = 0, read(f"({first},0)")
-        # While the database writes a batch, the next one is encrypted.
+        # While the database writes some, the next ones are encrypted.
         writing: Future[Any] = self.pool.submit(int)
         while values:
             changed = []
@@ -464,7 +467,7 @@ class _Run:
                     changed.append((row, written, treated))
             left += len(changed)
             writing.result()
-            values = read(values[-1][0]) if len(values) == BATCH else []
+            values = read(values[-1][0]) if len(values) == rows else []
             if changed and not self.is_dry:
                 writing = self.pool.submit(self.rewrite, policy, relation, changed, tally)
         writing.result()
@@ -473,14 +476,16 @@ class _Run:
     def rewrite(
         self, policy: Policy, relation: int, changed: list[tuple[str, str, Treated]], tally: Tally
     ) -> None:
-        rows, versions, treated = zip(*changed, strict=True)
-        # As JSON, which is written faster than an array.
-        lists = (rows, versions, [one.content for one in treated])
-        parameters = (policy.table_name, policy.column_name, relation, *map(json.dumps, lists))
-        (rewritten,) = _one(self.connection, REWRITE, parameters)
-        places = dict(zip(rows, treated, strict=True))
-        tally.rewritten += len(rewritten)
-        tally.redacted += sum(places[row].places for row in rewritten)
+        shares = -(-len(changed) // BATCH)
+        for share in range(shares):
+            rows, versions, treated = zip(*changed[share::shares], strict=True)
+            # As JSON, which is written faster than an array.
+            lists = (rows, versions, [one.content for one in treated])
+            parameters = (policy.table_name, policy.column_name, relation, *map(json.dumps, lists))
+            (rewritten,) = _one(self.connection, REWRITE, parameters)
+            places = dict(zip(rows, treated, strict=True))
+            tally.rewritten += len(rewritten)
+            tally.redacted += sum(places[row].places for row in rewritten)
 
     # Files
 
