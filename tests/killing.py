@@ -73,12 +73,14 @@ class Writers:
     Attributes:
         url: The database.
         draw_write: Gives a writer's next statement with its parameters; told the writer's number and chance.
+        role: As whom they write.
         longest: The longest wait of one of them for a lock, in seconds, as the server has it.
         done: How many statements they have run.
     """
 
     url: str
     draw_write: Callable[[int, Random], Write]
+    role: str = "none"
     longest: float = 0.0
     done: int = 0
     failures: list[str] = field(default_factory=list)
@@ -107,6 +109,7 @@ class Writers:
         draw = Random(f"{number} {self.done}")  # noqa: S311  (it should repeat)
         try:
             with psycopg.connect(self.url, autocommit=True, application_name="writer") as session:
+                session.execute(f"set role {self.role}".encode())
                 while not self.is_over.is_set():
                     statement, parameters = self.draw_write(number, draw)
                     rows = session.execute(statement.encode(), parameters).rowcount
