@@ -54,7 +54,8 @@ immutable
 parallel safe
 return overlay(
     overlay(
-        md5(tenant_id || ' ' || conversation_id::text || ' ' || speaker_id::text) placing 'c4a7000100018001' from 1
+        md5(tenant_id || ' ' || conversation_id::text || ' ' || speaker_id::text)
+        placing 'c4a7000100018001' from 1
     ) placing '8' from 17
 )::uuid;
 

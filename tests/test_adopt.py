@@ -286,7 +286,7 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(server18: TestServer, tmp_pat
                 continue
             # Its step was over before: nothing is left to do.
             found = differences(expected[command], state(url))
-            assert not found, f"{command} after {killed} kills: {found[:9]}"
+            assert not found, f"{command} after {killed} kills: {job.printed} {found[:9]}"
             command, ends = (back if command == there else there), ends + 1
         with writers.at_work():
             jobs.start(back, url).end()
