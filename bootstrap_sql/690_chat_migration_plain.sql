@@ -524,23 +524,9 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '60ms'
 as $function$
 declare
-    attempts constant int := 200;
     event text;
 begin
-    for attempt in 1..attempts loop
-        begin
-            lock table only chat.chat_messages in share row exclusive mode;
-            lock table only chat.chat_messages_v2 in share row exclusive mode;
-            exit;
-        exception
-            when lock_not_available or deadlock_detected then
-                if attempt = attempts then
-                    raise exception 'chat_messages or chat_messages_v2 is in use; try again later'
-                        using errcode = 'lock_not_available';
-                end if;
-        end;
-        perform pg_sleep(0.05 + random() * 0.1);
-    end loop;
+    lock table only chat.chat_messages, only chat.chat_messages_v2 in share row exclusive mode;
     foreach event in array '{insert,update,delete}'::text[] loop
         execute format(
             'alter table chat.chat_messages %s trigger chat_messages_followed_by_%s',
@@ -564,7 +550,7 @@ $function$;
 
 comment on function chat.set_followed(text[], text[], boolean) is
 'Says what is followed from now on in the first table and in the second, and whether the first takes no '
-'more. Waits for writers, who wait for it 60 ms at most.';
+'more. Gives up when writers would wait for more than 60 ms: call it again.';
 
 create function chat.start_migration() returns void
 language plpgsql
@@ -616,23 +602,12 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '60ms'
 as $function$
 begin
-    for attempt in 1..200 loop
-        begin
-            perform ops.create_month_partitions('chat.chat_messages_v2', month, month);
-            return;
-        exception
-            when lock_not_available or deadlock_detected then
-                if attempt = 200 then
-                    raise;
-                end if;
-        end;
-        perform pg_sleep(0.05 + random() * 0.1);
-    end loop;
+    perform ops.create_month_partitions('chat.chat_messages_v2', month, month);
 end
 $function$;
 
 comment on function chat.make_month(date) is
-'Makes a month of chat_messages_v2; writers wait for it 60 ms at most.';
+'Makes a month of chat_messages_v2, or gives up when writers would wait for more than 60 ms.';
 
 create function chat.backfill_messages(blocks int default 100) returns bigint
 language plpgsql
@@ -877,9 +852,8 @@ declare
 begin
     migration := chat.take_migration('parallel', 'gradual');
     if share > 0 and (
-        migration.findings is null or not migration.is_backfilled or migration.closed_change_id is not null
-        or migration.findings['waiting'] <> '0' or migration.findings['different'] <> '0'
-        or migration.findings['orphans'] <> '0'
+        not migration.is_backfilled or migration.closed_change_id is not null
+        or (migration.findings @> '{"waiting": 0, "different": 0, "orphans": 0}') is not true
     ) then
         raise exception 'reads cannot be switched: the tables have not been found the same; run '
             'agentbooks migrate-chat backfill, then validate'
@@ -912,8 +886,7 @@ begin
             'agentbooks migrate-chat switch 1', 1 - migration.read_share
             using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if migration.findings['waiting'] <> '0' or migration.findings['different'] <> '0'
-        or migration.findings['orphans'] <> '0' then
+    if not migration.findings @> '{"waiting": 0, "different": 0, "orphans": 0}' then
         raise exception 'the first table cannot be closed: the tables are not the same; run '
             'agentbooks migrate-chat backfill, then validate'
             using errcode = 'object_not_in_prerequisite_state';

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -545,35 +543,28 @@ class _Run:
             draft, new = Path(folder) / "draft.parquet", Path(folder) / "new.parquet"
             self.write(draft, old, lambda batch: self.protected_batch(batch, file, protected))
             rows, checksums = self.read_back(file, draft)
-            metadata = parquet.read_metadata(old).metadata or {}
-            manifest = json.loads(metadata[cold_archive.MANIFEST]) | {
-                "checksums": {name: str(total) for name, total in checksums.items()},
-                "code_version": version("agentbooks"),
-            }
-            self.write(new, draft, lambda batch: batch, json.dumps(manifest).encode())
-            sha256 = cold_archive.sha256_of(new)
-            url = re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", file.url)
-            part = f"{url}.part"
+            manifest = cold_archive.rewritten_manifest(old, rows, checksums)
+            self.write(new, draft, lambda batch: batch, manifest)
+            size, sha256 = new.stat().st_size, cold_archive.sha256_of(new)
+            url = cold_archive.rewritten_url(file.url, sha256)
             self.connection.execute(
                 "select ops.note_loose_files(%s, %s, %s)",
-                (file.table_name, file.month, [part, url, file.url]),
+                (file.table_name, file.month, [f"{url}.part", url, file.url]),
             )
-            self.archive.put(new, part)
             changed = {policy.column_name for policy in protected}
             kept = {name: total for name, total in file.checksums.items() if name not in changed}
-            with self.archive.fetched(part, sha256) as copy:
-                is_proven = (
+            self.archive.put_proven(
+                new,
+                url,
+                sha256,
+                lambda copy: (
                     rows == file.rows
                     and kept.items() <= checksums.items()
                     and (rows, checksums) == self.read_back(file, copy)
                     and self.says(copy, file, protected) == self.says(old, file, protected)
-                )
-            if not is_proven:
-                raise AgentbooksError(
-                    f"encrypt: what was written for {file.url} is not what it should be; it is as it was."
-                )
-            self.archive.rename(part, url)
-            parameters = (file.url, url, new.stat().st_size, sha256, Jsonb(checksums))
+                ),
+            )
+            parameters = (file.url, url, size, sha256, Jsonb(checksums))
             self.connection.execute("select ops.replace_file(%s, %s, %s, %s, %s)", parameters)
 
     def protected_batch(
@@ -624,9 +615,7 @@ class _Run:
 
     def read_back(self, file: _File, path: Path) -> tuple[int, dict[str, int]]:
         columns = cold_archive.Columns.of(self.connection, file.table_name)
-        with self.connection.transaction():
-            cold_archive.write_alike(self.connection)
-            return cold_archive.read_back(self.connection, file.table_name, columns, path)
+        return cold_archive.read_back(self.connection, file.table_name, columns, path)
 
     def delete_loose_files(self) -> None:
         """Delete files that have a successor, or never became one."""

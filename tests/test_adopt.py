@@ -306,7 +306,7 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(server18: TestServer, tmp_pat
     application.check(url)
     assert differences(expected[back], state(url)) == []
     print(
-        f"{killed} kills, {ends} ends, {writers.done} writes, longest wait {writers.longest:.3f} s"
+        f"{killed} kills, {ends} ends, {writers.done} writes, longest wait {writers.longest:.0f} ms"
     )
 
 

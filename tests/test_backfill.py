@@ -305,4 +305,4 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
             (SPANS,),
         )
         assert unvalidated.fetchall() == []
-    print(f"{killed} kills in {rounds} rounds, longest wait {longest:.3f} s")
+    print(f"{killed} kills in {rounds} rounds, longest wait {longest:.0f} ms")
