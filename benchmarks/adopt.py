@@ -11,25 +11,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from benchmarks.beside import WRITERS, writers
 from orchestration import adopt, database, dbt, schemas
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import originals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from random import Random
 
 ROWS = 1_000_000
-WRITERS = 8
+PAUSE = 0.01
 DATABASE = "agentbooks_bench_adopt"
 APPLICATION = "bench_application"
 NAMED = {system: f"legacy_{system}" for system in schemas.SYSTEMS}
@@ -143,6 +142,7 @@ def _make(connection: psycopg.Connection, rows: int) -> None:
 
 
 def _measure(connection: psycopg.Connection, url: str, *, has_marts: bool) -> None:
+    as_application = make_conninfo(url, options=f"-c role={APPLICATION}")
     before = _contents(connection)
     tables = before.keys()
     files = {table: _file(connection, table) for table in tables}
@@ -150,10 +150,10 @@ def _measure(connection: psycopg.Connection, url: str, *, has_marts: bool) -> No
     started = time.perf_counter()
     adopt.adopt(connection, NAMED, is_confirmed=False, tell=lambda line: None)
     print(f"{rows:,} rows; the report took {time.perf_counter() - started:.1f} s")
-    with _writers(url) as alone:
+    with writers(as_application, _write, PAUSE) as alone:
         time.sleep(10)
     started = time.perf_counter()
-    with _writers(url) as beside:
+    with writers(as_application, _write, PAUSE) as beside:
         adopt.adopt(connection, NAMED, is_confirmed=True, tell=lambda line: None)
     took = time.perf_counter() - started
     rewritten = [table for table in tables if _file(connection, table) != files[table]]
@@ -168,8 +168,10 @@ def _measure(connection: psycopg.Connection, url: str, *, has_marts: bool) -> No
         os.environ[database.URL_VARIABLE] = url
         started = time.perf_counter()
         print(f"marts: {dbt.build()} in {time.perf_counter() - started:.0f} s")
+        # They stand on what a revert drops.
+        connection.execute("drop schema seeds, staging, intermediate, marts cascade")
     started = time.perf_counter()
-    with _writers(url) as beside:
+    with writers(as_application, _write, PAUSE) as beside:
         adopt.revert(connection, "all")
     print(
         f"given back beside writers in {time.perf_counter() - started:.1f} s; "
@@ -198,41 +200,20 @@ def _file(connection: psycopg.Connection, table: str) -> Any:
     return connection.execute("select pg_relation_filenode(%s)", (table,)).fetchone()
 
 
-@contextmanager
-def _writers(url: str) -> Iterator[list[float]]:
-    """Write traces with a span as the application, and list how long each took in ms."""
-    took: list[float] = []
-    is_over = threading.Event()
-
-    def write() -> None:
-        with psycopg.connect(url, autocommit=True) as session:
-            session.execute(f"set role {APPLICATION}".encode())
-            while not is_over.is_set():
-                started = time.perf_counter()
-                with session.transaction():
-                    row = session.execute(
-                        "insert into legacy_raaf.raaf_tracing_traces"
-                        " (trace_id, workflow_name, created_at, updated_at)"
-                        " values (gen_random_uuid(), 'bench', now(), now()) returning trace_id"
-                    ).fetchone()
-                    session.execute(
-                        "insert into legacy_raaf.raaf_tracing_spans"
-                        " (span_id, trace_id, name, start_time, created_at, updated_at)"
-                        " values (gen_random_uuid(), %s, 's', now(), now(), now())",
-                        row,
-                    )
-                took.append(1000 * (time.perf_counter() - started))
-                time.sleep(0.01)
-
-    threads = [threading.Thread(target=write) for _ in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield took
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
+def _write(session: psycopg.Connection, number: int, draw: Random) -> None:
+    """Write a trace with a span."""
+    with session.transaction():
+        row = session.execute(
+            "insert into legacy_raaf.raaf_tracing_traces"
+            " (trace_id, workflow_name, created_at, updated_at)"
+            " values (gen_random_uuid(), 'bench', now(), now()) returning trace_id"
+        ).fetchone()
+        session.execute(
+            "insert into legacy_raaf.raaf_tracing_spans"
+            " (span_id, trace_id, name, start_time, created_at, updated_at)"
+            " values (gen_random_uuid(), %s, 's', now(), now(), now())",
+            row,
+        )
 
 
 if __name__ == "__main__":

@@ -16,24 +16,24 @@ import os
 import resource
 import statistics
 import tempfile
-import threading
 import time
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from benchmarks.beside import p99, writers
 from benchmarks.load import UNDATED_AS
 from benchmarks.writes import _fresh_database
 from orchestration import cold_archive, database, loader, retention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from random import Random
 
 SPANS = 1_000_000
 WRITERS = 4
+PAUSE = 0.01
 LISTENING = 10.0
 ROUNDS = 3
 TABLE = "observability.spans"
@@ -109,9 +109,9 @@ def _load(connection: psycopg.Connection, spans: int) -> None:
 
 
 def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
-    with _writers(url) as quiet:
+    with writers(url, _write, PAUSE, WRITERS) as quiet:
         time.sleep(LISTENING)
-    print(f"writers alone: p99 {_p99(quiet):.1f} ms, longest {max(quiet):.1f} ms")
+    print(f"writers alone: p99 {p99(quiet):.1f} ms, longest {max(quiet):.1f} ms")
 
     month = f"('{TABLE}', '{JANUARY}')"
     by_detach = []
@@ -120,7 +120,7 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
     for turn in range(ROUNDS):
         if turn:
             _seconds(connection, f"select ops.unarchive_month{month}")
-        with _writers(url) as heard:
+        with writers(url, _write, PAUSE, WRITERS) as heard:
             time.sleep(LISTENING / 5)
             by_detach.append(_seconds(connection, f"select ops.archive_month{month}"))
             time.sleep(LISTENING / 5)
@@ -129,20 +129,20 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
     left = _one(connection, DEAD_ROWS) - dead_rows
     print(
         f"{spans:,} spans by detach: {1000 * detach:.0f} ms, and its locks no longer (bar 100); "
-        f"{left} dead rows (bar 0); writers' p99 {_p99(beside) / _p99(quiet):.1f} times as long as alone "
+        f"{left} dead rows (bar 0); writers' p99 {p99(beside) / p99(quiet):.1f} times as long as alone "
         f"(bar 2), longest {max(beside):.1f} ms"
     )
     deleting = [BY_DELETE.replace("{month}", other) for other in ("2026-02", "2026-03")]
     by_delete = statistics.median(_seconds(connection, delete) for delete in deleting)
     print(f"by delete … returning: {by_delete:.1f} s; ratio 1/{by_delete / detach:.0f} (bar 1/100)")
 
-    _move_rows(connection, url, _p99(quiet))
+    _move_rows(connection, url, p99(quiet))
     _move_to_files(connection, spans, by_delete)
 
 
 def _move_rows(connection: psycopg.Connection, url: str, alone: float) -> None:
     due = json.dumps({"clock": "started_at", "before": "2026-03-01"})
-    with _writers(url) as beside:
+    with writers(url, _write, PAUSE, WRITERS) as beside:
         started = time.perf_counter()
         moved = retention.in_batches(
             connection,
@@ -152,7 +152,7 @@ def _move_rows(connection: psycopg.Connection, url: str, alone: float) -> None:
         seconds = time.perf_counter() - started
     print(
         f"{moved:,} traces row by row beside writers: {moved / seconds:,.0f} rows/s (bar 20,000); "
-        f"writers' p99 {_p99(beside) / alone:.1f} times as long as alone (bar 2)"
+        f"writers' p99 {p99(beside) / alone:.1f} times as long as alone (bar 2)"
     )
 
 
@@ -231,37 +231,17 @@ def _compare_sizes(connection: psycopg.Connection) -> None:
     )
 
 
-@contextmanager
-def _writers(url: str) -> Iterator[list[float]]:
-    """Write traces with a span from several sessions, and list how long each took in ms."""
-    took: list[float] = []
-    is_over = threading.Event()
-
-    def write() -> None:
-        with psycopg.connect(url, autocommit=True) as session:
-            while not is_over.is_set():
-                started = time.perf_counter()
-                with session.transaction():
-                    row = session.execute(
-                        "insert into observability.traces (workflow_id, execution_id)"
-                        " values ('w', gen_random_uuid()) returning trace_id"
-                    ).fetchone()
-                    session.execute(
-                        "insert into observability.spans (trace_id, span_type, name) values (%s, 'llm', 's')",
-                        row,
-                    )
-                took.append(1000 * (time.perf_counter() - started))
-                time.sleep(0.01)
-
-    threads = [threading.Thread(target=write) for _ in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield took
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
+def _write(session: psycopg.Connection, number: int, draw: Random) -> None:
+    """Write a trace with a span."""
+    with session.transaction():
+        row = session.execute(
+            "insert into observability.traces (workflow_id, execution_id)"
+            " values ('w', gen_random_uuid()) returning trace_id"
+        ).fetchone()
+        session.execute(
+            "insert into observability.spans (trace_id, span_type, name) values (%s, 'llm', 's')",
+            row,
+        )
 
 
 def _seconds(connection: psycopg.Connection, statement: str) -> float:
@@ -278,10 +258,6 @@ def _one(connection: psycopg.Connection, query: str, parameters: tuple[object, .
 def _memory() -> int:
     """Return how many MB this process has had at most."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-
-
-def _p99(took: list[float]) -> float:
-    return statistics.quantiles(took, n=100)[98]
 
 
 if __name__ == "__main__":

@@ -8,23 +8,20 @@ both, write twenty times a second each, first by themselves, then beside the mig
 from __future__ import annotations
 
 import argparse
-import statistics
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
 
+from benchmarks.beside import p99, writers
 from benchmarks.writes import _fresh_database
-from orchestration import bootstrap, chat_migration, database
+from orchestration import chat_migration, database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from random import Random
 
 ROWS = 500_000
-WRITERS = 8
 PAUSE = 0.05
 LISTENING = 10.0
 
@@ -84,7 +81,6 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     count = parser.parse_args().rows
     with _fresh_database(database.database_url()) as connection:
-        bootstrap.bootstrap(connection)
         connection.execute(PEOPLE)
         connection.execute(MESSAGES.encode(), {"rows": count})
         connection.execute("vacuum analyze")
@@ -92,10 +88,10 @@ def main() -> None:
 
 
 def _measure(connection: psycopg.Connection, url: str, count: int) -> None:
-    with _writers(url) as alone:
+    with writers(url, _write, PAUSE) as alone:
         time.sleep(LISTENING)
-    print(f"writers alone: p99 {_p99(alone):.1f} ms, longest {max(alone):.1f} ms")
-    with _writers(url) as beside:
+    print(f"writers alone: p99 {p99(alone):.1f} ms, longest {max(alone):.1f} ms")
+    with writers(url, _write, PAUSE) as beside:
         chat_migration.start(connection)
         started = time.perf_counter()
         copied = chat_migration.backfill(connection)
@@ -113,7 +109,7 @@ def _measure(connection: psycopg.Connection, url: str, count: int) -> None:
         print(f"compared, and reads switched: {time.perf_counter() - started:.1f} s")
         chat_migration.finish(connection)
     print(
-        f"writers beside it: p99 {_p99(beside):.1f} ms, longest {max(beside):.1f} ms, their locks no longer "
+        f"writers beside it: p99 {p99(beside):.1f} ms, longest {max(beside):.1f} ms, their locks no longer "
         "(bar 500)"
     )
     for _ in range(3):
@@ -122,41 +118,16 @@ def _measure(connection: psycopg.Connection, url: str, count: int) -> None:
         print(f"back to {found.phase}: {time.perf_counter() - started:.1f} s")
 
 
-@contextmanager
-def _writers(url: str) -> Iterator[list[float]]:
-    """Write to either table or both from several sessions, and list how long each took in ms."""
-    took: list[float] = []
-    is_over = threading.Event()
-
-    def write(number: int) -> None:
-        names = {"user": f"user {number}", "session": f"session {number}"}
-        statements = ([FIRST], [SECOND], [FIRST, SECOND])[number % 3]
-        with psycopg.connect(url, autocommit=True) as session:
-            while not is_over.is_set():
-                key, started = uuid4(), time.perf_counter()
-                try:
-                    with session.transaction():
-                        for statement in statements:
-                            session.execute(statement.encode(), names | {"id": key})
-                except psycopg.DatabaseError as error:
-                    if error.sqlstate != "AB410":  # the first table is closed
-                        raise
-                took.append(1000 * (time.perf_counter() - started))
-                time.sleep(PAUSE)
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
-    for thread in threads:
-        thread.start()
+def _write(session: psycopg.Connection, number: int, draw: Random) -> None:
+    """Write to the first table, the second or both."""
+    names = {"user": f"user {number}", "session": f"session {number}", "id": uuid4()}
     try:
-        yield took
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
-
-
-def _p99(took: list[float]) -> float:
-    return statistics.quantiles(took, n=100)[98]
+        with session.transaction():
+            for statement in ([FIRST], [SECOND], [FIRST, SECOND])[number % 3]:
+                session.execute(statement.encode(), names)
+    except psycopg.DatabaseError as error:
+        if error.sqlstate != "AB410":  # the first table is closed
+            raise
 
 
 if __name__ == "__main__":

@@ -9,22 +9,20 @@ the processor in it.
 from __future__ import annotations
 
 import argparse
-import threading
 import time
-from contextlib import contextmanager
-from random import Random
 from typing import TYPE_CHECKING
 
-import psycopg
-
+from benchmarks.beside import lock_waits, writers
 from benchmarks.writes import _fresh_database
 from orchestration import backfill, bootstrap, database, growth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from random import Random
+
+    import psycopg
 
 ROWS = 1_000_000
-WRITERS = 8
+PAUSE = 0.02
 COSTS = "observability.cost_records"
 CHUNK = 500_000
 
@@ -62,12 +60,6 @@ select
     '{"input": 100, "output": 10}'
 from generate_series(%(first)s::int, %(last)s::int) as i
 """
-WAITS = """
-select coalesce(extract(epoch from max(clock_timestamp() - l.waitstart)), 0)::float8
-from pg_locks as l
-join pg_stat_activity as a using (pid)
-where not l.granted and a.application_name = 'writer'
-"""
 
 
 def main() -> None:
@@ -96,12 +88,12 @@ def _fill(connection: psycopg.Connection, url: str, rows: int) -> None:
     started = time.perf_counter()
     bootstrap.bootstrap(connection)
     print(f"bootstrap on {rows:,} spans: {time.perf_counter() - started:.1f} s", flush=True)
-    with _writers(url, _write_spans) as heard:
+    with writers(url, _write_spans, PAUSE) as took, lock_waits(url) as waits:
         started = time.perf_counter()
         summary = backfill.raaf(connection)
         seconds = time.perf_counter() - started
     print(f"RAAF: {summary.sentence()}")
-    _print("filled", summary.seen, seconds, heard)
+    _print("filled", summary.seen, seconds, took, waits)
 
 
 def _grow(connection: psycopg.Connection, url: str, rows: int) -> None:
@@ -120,30 +112,28 @@ def _grow(connection: psycopg.Connection, url: str, rows: int) -> None:
         steps[progress.state] = steps.get(progress.state, 0) + now - last
         last = now
 
-    with _writers(url, _write_costs) as heard:
+    with writers(url, _write_costs, PAUSE) as took, lock_waits(url) as waits:
         started = time.perf_counter()
         growth.partition(connection, COSTS, tell=tell)
         seconds = time.perf_counter() - started
-    print(" ".join(f"{state}: {took:.0f} s" for state, took in steps.items()))
-    _print("partitioned", rows, seconds, heard)
-    with _writers(url, _write_costs) as heard:
+    print(" ".join(f"{state}: {spent:.0f} s" for state, spent in steps.items()))
+    _print("partitioned", rows, seconds, took, waits)
+    with writers(url, _write_costs, PAUSE) as took, lock_waits(url) as waits:
         started = time.perf_counter()
         growth.undo(connection, COSTS)
-        print(
-            f"back: {time.perf_counter() - started:.1f} s, longest wait {max(heard['waits']):.3f} s"
-        )
+        print(f"back: {time.perf_counter() - started:.1f} s, longest wait {max(waits):.0f} ms")
 
 
-def _print(what: str, rows: int, seconds: float, heard: dict[str, list[float]]) -> None:
+def _print(what: str, rows: int, seconds: float, took: list[float], waits: list[float]) -> None:
     print(
         f"{rows:,} rows {what} in {seconds:.0f} s: {rows / seconds:,.0f} rows/s (bar 20,000); beside them "
-        f"{len(heard['took']):,} writes, longest {max(heard['took']):.3f} s, of it waiting for a lock "
-        f"{max(heard['waits']):.3f} s (bar 0.5)",
+        f"{len(took):,} writes, longest {max(took):.0f} ms, of it waiting for a lock {max(waits):.0f} ms "
+        "(bar 500)",
         flush=True,
     )
 
 
-def _write_costs(session: psycopg.Connection, draw: Random) -> None:
+def _write_costs(session: psycopg.Connection, number: int, draw: Random) -> None:
     row = session.execute(
         "insert into observability.cost_records (execution_id, node_id, node_type, cost, category)"
         " values (%s, 'n', 'llm', 0.5, 'llm') returning id",
@@ -152,7 +142,7 @@ def _write_costs(session: psycopg.Connection, draw: Random) -> None:
     session.execute("update observability.cost_records set cost = 0.6 where id = %s", row)
 
 
-def _write_spans(session: psycopg.Connection, draw: Random) -> None:
+def _write_spans(session: psycopg.Connection, number: int, draw: Random) -> None:
     trace = f"trace_{draw.randrange(1, 1000)}"
     session.execute(
         "update raaf.raaf_tracing_spans set status = 'error' where span_id = %s", (f"{trace}_1",)
@@ -162,39 +152,6 @@ def _write_spans(session: psycopg.Connection, draw: Random) -> None:
         " values (%s, %s, 'step', 'agent', 'new')",
         (trace, str(draw.random())),
     )
-
-
-@contextmanager
-def _writers(url: str, write: object) -> Iterator[dict[str, list[float]]]:
-    heard: dict[str, list[float]] = {"took": [0.0], "waits": [0.0]}
-    is_over = threading.Event()
-
-    def work(number: int) -> None:
-        draw = Random(number)  # noqa: S311
-        with psycopg.connect(url, autocommit=True, application_name="writer") as session:
-            while not is_over.is_set():
-                started = time.perf_counter()
-                write(session, draw)  # type: ignore[operator]
-                heard["took"].append(time.perf_counter() - started)
-                time.sleep(0.02)
-
-    def listen() -> None:
-        with psycopg.connect(url, autocommit=True) as session:
-            while not is_over.is_set():
-                row = session.execute(WAITS).fetchone()
-                heard["waits"].append(row[0] if row else 0.0)
-                time.sleep(0.01)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(WRITERS)]
-    threads.append(threading.Thread(target=listen))
-    for thread in threads:
-        thread.start()
-    try:
-        yield heard
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
 
 
 if __name__ == "__main__":

@@ -1317,6 +1317,10 @@ begin
             using errcode = 'data_corrupted';
     end if;
 
+    if monthly_name = 'raaf.raaf_tracing_spans' then
+        perform raaf.name_agents(staged);
+    end if;
+
     -- What a deletion would have taken along, had it been here, goes; a parent that has left comes first.
     for parent in
         select

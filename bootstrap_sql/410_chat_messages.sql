@@ -148,7 +148,7 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    return coalesce(
+    return document = '{}' or coalesce(
         jsonb_typeof(document) = 'object'
         and coalesce(document ->> 'source', 'api') in ('api', 'ui', 'automation', 'system')
         and not document @? '$ ? (
@@ -190,7 +190,7 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    return coalesce(
+    return document = '{}' or coalesce(
         jsonb_typeof(document) = 'object'
         and not document @? '$ ? (
             (@.thread_id.type() != "string" && @.thread_id.type() != "null")

@@ -170,6 +170,22 @@ comment on function raaf.columns_from_attributes(text, text, jsonb) is
 'What the columns of 110_raaf_enhanced_spans say of a span, out of its attributes, and in refused '
 'the columns whose shape these do not have. An agent without a name is called like its span.';
 
+-- A check asks for names, which spans in a file may be older than: without, they could not come back.
+create function raaf.name_agents(spans regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    execute format(
+        'update %s as s set agent_name = (raaf.columns_from_attributes(s.kind, s.name, s.span_attributes)).agent_name '
+        'where s.kind = ''agent'' and btrim(coalesce(s.agent_name, '''')) = ''''', spans
+    );
+end
+$function$;
+
+comment on function raaf.name_agents(regclass) is
+'Gives the agents among these spans that have no name the one that a backfill would.';
+
 -- Marts read an agent's name and its metadata: what gives a span another of these marks its keys, as no
 -- refresh looks for changes in rows that keep their change_id, or in an archive.
 create function raaf.backfill_spans(batch int default 5000) returns setof ops.backfills
@@ -326,5 +342,6 @@ comment on function ops.validate_checks(regclass) is
 revoke all on function raaf.attribute(jsonb, text) from public;
 revoke all on function raaf.document(jsonb, text, text[]) from public;
 revoke all on function raaf.columns_from_attributes(text, text, jsonb) from public;
+revoke all on function raaf.name_agents(regclass) from public;
 revoke all on function raaf.backfill_spans(int) from public;
 revoke all on function ops.validate_checks(regclass) from public;

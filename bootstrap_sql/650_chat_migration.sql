@@ -46,14 +46,16 @@ insert into ops.chat_migration default values;
 grant select on ops.chat_migration to agentbooks_refresher, agentbooks_retention;
 
 -- Sessions of the first generation are made up: for each who spoke in a channel one, so that they go when
--- that person or agent does. Ids of version 8 are nobody else's.
+-- that person or agent does. Ids of version 8 are nobody else's. With the casts it is immutable within, so
+-- that queries take it in.
 create function chat.first_session(tenant_id text, conversation_id uuid, speaker_id uuid) returns uuid
 language sql
 immutable
 parallel safe
 return overlay(
     overlay(
-        md5(tenant_id || ' ' || conversation_id || ' ' || speaker_id) placing 'c4a7000100018001' from 1
+        md5(tenant_id || ' ' || conversation_id::text || ' ' || speaker_id::text)
+        placing 'c4a7000100018001' from 1
     ) placing '8' from 17
 )::uuid;
 

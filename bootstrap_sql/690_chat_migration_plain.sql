@@ -20,29 +20,30 @@ declare
         'chat.refusal(o.sender_user_id, o.sender_agent_id, o.metadata, '
         'date_trunc(''month'', o.created_at at time zone ''UTC'')::date in (select d.month from ops.departures as d '
         'where d.table_name = ''chat.chat_messages_v2'' and d.removed_at is not null)) is null';
-    session constant text :=
-        'chat.first_session(o.tenant_id, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), '
-        'coalesce(o.sender_user_id, o.sender_agent_id))';
+    conversation constant text := 'coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id)';
 begin
     -- An ended session: the trigger of its messages refuses whoever would go on in it.
     sessions := format(
         'insert into chat.conversation_sessions (id, conversation_id, user_id, agent_id, started_at, '
         'last_active, status, tenant_id, change_id) '
-        'select %s, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), o.sender_user_id, '
-        'o.sender_agent_id, min(o.created_at), max(o.created_at), ''completed'', o.tenant_id, min(o.change_id) '
+        'select chat.first_session(s.tenant_id, s.conversation_id, coalesce(s.sender_user_id, s.sender_agent_id)), '
+        's.conversation_id, s.sender_user_id, s.sender_agent_id, s.started_at, s.last_active, ''completed'', '
+        's.tenant_id, s.change_id '
+        'from (select %s as conversation_id, o.sender_user_id, o.sender_agent_id, o.tenant_id, '
+        'min(o.created_at) as started_at, max(o.created_at) as last_active, min(o.change_id) as change_id '
         'from (%s) as o where num_nonnulls(o.sender_user_id, o.sender_agent_id) = 1 '
-        'group by 1, 2, 3, 4, o.tenant_id on conflict do nothing', session, source
+        'group by 1, 2, 3, 4) as s on conflict do nothing', conversation, source
     );
     -- A refresh has nothing to count: the change is that of the message.
     messages := format(
         'insert into chat.chat_messages_v2 (id, session_id, conversation_id, channel_id, sender_user_id, '
         'sender_agent_id, role, content, metadata, created_at, updated_at, tenant_id, change_id%1$s) '
-        'select o.id, %2$s, coalesce(o.channel_id, o.sender_user_id, o.sender_agent_id), o.channel_id, '
-        'o.sender_user_id, o.sender_agent_id, '
+        'select o.id, chat.first_session(o.tenant_id, %2$s, coalesce(o.sender_user_id, o.sender_agent_id)), %2$s, '
+        'o.channel_id, o.sender_user_id, o.sender_agent_id, '
         'case when o.sender_agent_id is null then ''user'' else ''assistant'' end, '
         'jsonb_build_object(''type'', ''text'', ''text'', o.content), coalesce(o.metadata, ''{}''), '
         'o.created_at, o.created_at, o.tenant_id, o.change_id%1$s from (%3$s) as o where %4$s '
-        '%5$s on conflict do nothing', (chat.pair_sql()).embedding, session, source, is_free,
+        '%5$s on conflict do nothing', (chat.pair_sql()).embedding, conversation, source, is_free,
         case
             when is_known then
                 'and (select true from history.chat__chat_messages_v2 as n '
@@ -523,23 +524,9 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '60ms'
 as $function$
 declare
-    attempts constant int := 200;
     event text;
 begin
-    for attempt in 1..attempts loop
-        begin
-            lock table only chat.chat_messages in share row exclusive mode;
-            lock table only chat.chat_messages_v2 in share row exclusive mode;
-            exit;
-        exception
-            when lock_not_available or deadlock_detected then
-                if attempt = attempts then
-                    raise exception 'chat_messages or chat_messages_v2 is in use; try again later'
-                        using errcode = 'lock_not_available';
-                end if;
-        end;
-        perform pg_sleep(0.05 + random() * 0.1);
-    end loop;
+    lock table only chat.chat_messages, only chat.chat_messages_v2 in share row exclusive mode;
     foreach event in array '{insert,update,delete}'::text[] loop
         execute format(
             'alter table chat.chat_messages %s trigger chat_messages_followed_by_%s',
@@ -563,7 +550,7 @@ $function$;
 
 comment on function chat.set_followed(text[], text[], boolean) is
 'Says what is followed from now on in the first table and in the second, and whether the first takes no '
-'more. Waits for writers, who wait for it 60 ms at most.';
+'more. Gives up when writers would wait for more than 60 ms: call it again.';
 
 create function chat.start_migration() returns void
 language plpgsql
@@ -615,23 +602,12 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '60ms'
 as $function$
 begin
-    for attempt in 1..200 loop
-        begin
-            perform ops.create_month_partitions('chat.chat_messages_v2', month, month);
-            return;
-        exception
-            when lock_not_available or deadlock_detected then
-                if attempt = 200 then
-                    raise;
-                end if;
-        end;
-        perform pg_sleep(0.05 + random() * 0.1);
-    end loop;
+    perform ops.create_month_partitions('chat.chat_messages_v2', month, month);
 end
 $function$;
 
 comment on function chat.make_month(date) is
-'Makes a month of chat_messages_v2; writers wait for it 60 ms at most.';
+'Makes a month of chat_messages_v2, or gives up when writers would wait for more than 60 ms.';
 
 create function chat.backfill_messages(blocks int default 100) returns bigint
 language plpgsql
@@ -876,9 +852,8 @@ declare
 begin
     migration := chat.take_migration('parallel', 'gradual');
     if share > 0 and (
-        migration.findings is null or not migration.is_backfilled or migration.closed_change_id is not null
-        or migration.findings['waiting'] <> '0' or migration.findings['different'] <> '0'
-        or migration.findings['orphans'] <> '0'
+        not migration.is_backfilled or migration.closed_change_id is not null
+        or (migration.findings @> '{"waiting": 0, "different": 0, "orphans": 0}') is not true
     ) then
         raise exception 'reads cannot be switched: the tables have not been found the same; run '
             'agentbooks migrate-chat backfill, then validate'
@@ -911,8 +886,7 @@ begin
             'agentbooks migrate-chat switch 1', 1 - migration.read_share
             using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if migration.findings['waiting'] <> '0' or migration.findings['different'] <> '0'
-        or migration.findings['orphans'] <> '0' then
+    if not migration.findings @> '{"waiting": 0, "different": 0, "orphans": 0}' then
         raise exception 'the first table cannot be closed: the tables are not the same; run '
             'agentbooks migrate-chat backfill, then validate'
             using errcode = 'object_not_in_prerequisite_state';

@@ -10,12 +10,13 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from orchestration.database import PASSING, patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -25,18 +26,11 @@ if TYPE_CHECKING:
 
     Argument = int | Decimal | bool | date | UUID | None
 
-T = TypeVar("T")
-
 BLOCKS = 100
 """Blocks of the first table that are copied at once: as long an edit of one of their messages may wait."""
 BATCH = 2000
 ATTEMPTS = 50
 PATIENCE = 0.2
-IN_USE = (
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-)
 
 PHASES = {
     "idle": "not begun",
@@ -247,20 +241,11 @@ def _in_batches(
 def _call(connection: psycopg.Connection, function: str, *arguments: Argument) -> Any:
     """Call a function of schema chat; whoever is in the way is given time."""
     places = ", ".join(["%s"] * len(arguments))
-    return _patiently(
+    return patiently(
         lambda: connection.execute(
             f"select chat.{function}({places})".encode(), arguments or None
         ).fetchall()[0][0]
     )
-
-
-def _patiently(attempt: Callable[[], T]) -> T:
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return attempt()
-        except IN_USE:
-            time.sleep(PATIENCE)
-    return attempt()
 
 
 def _state(connection: psycopg.Connection) -> tuple[str, bool, int, int, bool]:
@@ -289,10 +274,10 @@ def _progress(what: str, console: Console | None) -> Iterator[Callable[[int, int
 def _told() -> Iterator[None]:
     try:
         yield
-    except IN_USE as error:
+    except PASSING as error:
         raise AgentbooksError(
-            f"migrate-chat: {error.diag.message_primary}; end the transactions that hold the tables, and "
-            "run it again."
+            "migrate-chat: chat_messages or chat_messages_v2 is in use; end the transactions that hold them, "
+            "and run it again."
         ) from error
     except psycopg.Error as error:
         raise AgentbooksError(

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -35,7 +36,7 @@ from orchestration import database
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from datetime import date
 
@@ -171,6 +172,25 @@ class Archive:
             if isinstance(files, LocalFileSystem):
                 _sync(Path(path))
 
+    def put_proven(
+        self, local: Path, url: str, sha256: str, is_proven: Callable[[Path], bool]
+    ) -> None:
+        """Move a file there, but give it its name only once what is read back is proven.
+
+        Raises:
+            AgentbooksError: It is not, or the storage refuses.
+        """
+        part = f"{url}.part"
+        self.put(local, part)
+        local.unlink()
+        with self.fetched(part, sha256) as copy:
+            if not is_proven(copy):
+                raise AgentbooksError(
+                    f"archive: what was written to {url} is not what it should be; nothing was removed. "
+                    "Look after the storage and try again."
+                )
+        self.rename(part, url)
+
     def rename(self, url: str, new_url: str) -> None:
         """Give a file its final name, in place of what had it."""
         files, path = self._file(url)
@@ -305,15 +325,12 @@ def export_month(
             columns = Columns.of(connection, table, as_text=True)
             rows = write_rows(connection, columns, rows_sql, local, manifest)
         size, sha256 = local.stat().st_size, sha256_of(local)
-        archive.put(local, f"{url}.part")
-        local.unlink()
-        with archive.fetched(f"{url}.part", sha256) as copy:
-            if read_back(connection, table, columns, copy) != (rows, checksums):
-                raise AgentbooksError(
-                    f"archive: what was written to {url} is not what the table has; nothing was removed. "
-                    "Look after the storage and try again."
-                )
-    archive.rename(f"{url}.part", url)
+        archive.put_proven(
+            local,
+            url,
+            sha256,
+            lambda copy: read_back(connection, table, columns, copy) == (rows, checksums),
+        )
     with connection.transaction():
         replaced = connection.execute(
             "delete from ops.archive_files where table_name = %s and month = %s returning url",
@@ -629,13 +646,14 @@ def read_back(
     """Let the database say how many rows a file has, and what their checksums are, some at a time."""
     rows = 0
     checksums = dict.fromkeys(columns.names, 0)
-    connection.execute(
-        sql.SQL("create temp table read_back (like {} including generated) on commit drop").format(
-            sql.Identifier(*table.split("."))
-        )
-    )
     read_back = sql.Identifier("pg_temp", "read_back")
-    with parquet.ParquetFile(path) as file:
+    with connection.transaction(), parquet.ParquetFile(path) as file:
+        write_alike(connection)
+        connection.execute(
+            sql.SQL("create temp table {} (like {} including generated) on commit drop").format(
+                read_back, sql.Identifier(*table.split("."))
+            )
+        )
         batches = (_with_columns(batch, columns.written) for batch in file.iter_batches(ROWS))
         for piece in _ahead(map(as_csv, batches)):
             rows += _copy_in(connection, read_back, columns.written, [piece])
@@ -643,6 +661,22 @@ def read_back(
             checksums = {name: total + of_piece[name] for name, total in checksums.items()}
             connection.execute("truncate pg_temp.read_back")
     return rows, checksums
+
+
+def rewritten_manifest(old: Path, rows: int, checksums: dict[str, int]) -> bytes:
+    """Return what a file that takes the place of another says of itself."""
+    metadata = parquet.read_metadata(old).metadata or {}
+    manifest = json.loads(metadata[MANIFEST]) | {
+        "rows": rows,
+        "checksums": {name: str(total) for name, total in checksums.items()},
+        "code_version": version("agentbooks"),
+    }
+    return json.dumps(manifest).encode()
+
+
+def rewritten_url(url: str, sha256: str) -> str:
+    """Name what takes a file's place by its content: written again after a crash, it is the same file."""
+    return re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", url)
 
 
 def copied_out(

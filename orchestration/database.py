@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -14,12 +16,22 @@ from orchestration import schemas, server
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from psycopg.rows import TupleRow
 
+Result = TypeVar("Result")
+
 URL_VARIABLE = "AGENTBOOKS_DATABASE_URL"
 TARGET_VARIABLE = "DBT_TARGET"  # what profiles.yml chooses its target by
+
+PATIENCE = 600.0  # seconds for which a lock may be refused again and again
+# What another session may have done in the meantime, and what comes to nothing on a second try.
+PASSING = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 
 # libpq tells why a connection failed in words only: the first sign that fits chooses the advice.
 REMEDIES = (
@@ -98,6 +110,24 @@ def alone(connection: psycopg.Connection, lock: str) -> Iterator[None]:
     finally:
         with suppress(psycopg.OperationalError):
             connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (lock,))
+
+
+def patiently(step: Callable[[], Result], pause: float = 0.1) -> Result:
+    """Do a step again as long as others are in its way, but not for ever.
+
+    Args:
+        step: Does all or nothing, in a transaction of its own.
+        pause: Seconds between two tries, about: what is random keeps two from meeting again.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return step()
+        except (*PASSING, AgentbooksError) as error:
+            cause = error.__cause__ if isinstance(error, AgentbooksError) else error
+            if not isinstance(cause, PASSING) or time.monotonic() > until:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 def dbt_environment() -> dict[str, str]:

@@ -13,7 +13,6 @@ import re
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -509,32 +508,26 @@ def _replace_file(
             yield from _with_treated(old, place, keys, tenant, treated)
 
         new = Path(folder) / "new.parquet"
-        metadata = dict(schema.metadata or {}) | (parquet.read_metadata(old).metadata or {})
-        manifest = json.loads(metadata[cold_archive.MANIFEST])
-        manifest |= {
-            "rows": (rows := sum(map(len, pieces()))),
-            "checksums": {name: str(total) for name, total in checksums.items()},
-            "code_version": version("agentbooks"),
-        }
+        rows = sum(map(len, pieces()))
+        manifest = cold_archive.rewritten_manifest(old, rows, checksums)
         with parquet.ParquetWriter(new, schema.remove_metadata(), compression="zstd") as writer:
             for piece in pieces():
                 writer.write_table(piece, row_group_size=cold_archive.ROWS)
-            writer.add_key_value_metadata({cold_archive.MANIFEST: json.dumps(manifest).encode()})
-        sha256 = cold_archive.sha256_of(new)
-        # Named by its content: written again after a crash, it is the same file.
-        url = re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", file.url)
-        archive.put(new, f"{url}.part")
-        with archive.fetched(f"{url}.part", sha256) as copy_of, connection.transaction():
-            cold_archive.write_alike(connection)
-            found = cold_archive.read_back(connection, place.table_name, columns, copy_of)
-        if found != (rows, checksums):
-            raise AgentbooksError(
-                f"erase: what was written to {url} is not what it should be; {file.url} is as it was."
-            )
-        archive.rename(f"{url}.part", url)
+            writer.add_key_value_metadata({cold_archive.MANIFEST: manifest})
+        size, sha256 = new.stat().st_size, cold_archive.sha256_of(new)
+        url = cold_archive.rewritten_url(file.url, sha256)
+        archive.put_proven(
+            new,
+            url,
+            sha256,
+            lambda copy: (
+                cold_archive.read_back(connection, place.table_name, columns, copy)
+                == (rows, checksums)
+            ),
+        )
         connection.execute(
             "select ops.note_replaced_file(%s, %s, %s, %s, %s, %s, %s, %s)",
-            (erasure, file.url, url, changed, rows, new.stat().st_size, sha256, Jsonb(checksums)),
+            (erasure, file.url, url, changed, rows, size, sha256, Jsonb(checksums)),
         )
 
 

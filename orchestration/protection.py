@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
 
 BLOCKS = 2048
 BATCH = 1000
+SHARES = 8
+"""A page's rows are written in so many transactions: the next finds the room that the one before has left."""
 PASSES = 5
 TOLD = 5
 """Of values that do not decrypt so many are named."""
@@ -444,13 +444,14 @@ class _Run:
         self, policy: Policy, relation: int, place: str, first: int, last: int, done: str | None
     ) -> int:
         tally = self.report.at(policy, place)
+        rows = SHARES * BATCH
 
         def read(after: str) -> list[tuple[str, str, list[str], str, bool]]:
-            parameters = (policy.table_name, policy.column_name, relation, after, last, done, BATCH)
+            parameters = (policy.table_name, policy.column_name, relation, after, last, done, rows)
             return self.connection.execute(VALUES, parameters).fetchall()
 
         left, values = 0, read(f"({first},0)")
-        # While the database writes a batch, the next one is encrypted.
+        # While the database writes some, the next ones are encrypted.
         writing: Future[Any] = self.pool.submit(int)
         while values:
             changed = []
@@ -464,7 +465,7 @@ class _Run:
                     changed.append((row, written, treated))
             left += len(changed)
             writing.result()
-            values = read(values[-1][0]) if len(values) == BATCH else []
+            values = read(values[-1][0]) if len(values) == rows else []
             if changed and not self.is_dry:
                 writing = self.pool.submit(self.rewrite, policy, relation, changed, tally)
         writing.result()
@@ -473,14 +474,16 @@ class _Run:
     def rewrite(
         self, policy: Policy, relation: int, changed: list[tuple[str, str, Treated]], tally: Tally
     ) -> None:
-        rows, versions, treated = zip(*changed, strict=True)
-        # As JSON, which is written faster than an array.
-        lists = (rows, versions, [one.content for one in treated])
-        parameters = (policy.table_name, policy.column_name, relation, *map(json.dumps, lists))
-        (rewritten,) = _one(self.connection, REWRITE, parameters)
-        places = dict(zip(rows, treated, strict=True))
-        tally.rewritten += len(rewritten)
-        tally.redacted += sum(places[row].places for row in rewritten)
+        shares = -(-len(changed) // BATCH)
+        for share in range(shares):
+            rows, versions, treated = zip(*changed[share::shares], strict=True)
+            # As JSON, which is written faster than an array.
+            lists = (rows, versions, [one.content for one in treated])
+            parameters = (policy.table_name, policy.column_name, relation, *map(json.dumps, lists))
+            (rewritten,) = _one(self.connection, REWRITE, parameters)
+            places = dict(zip(rows, treated, strict=True))
+            tally.rewritten += len(rewritten)
+            tally.redacted += sum(places[row].places for row in rewritten)
 
     # Files
 
@@ -540,35 +543,28 @@ class _Run:
             draft, new = Path(folder) / "draft.parquet", Path(folder) / "new.parquet"
             self.write(draft, old, lambda batch: self.protected_batch(batch, file, protected))
             rows, checksums = self.read_back(file, draft)
-            metadata = parquet.read_metadata(old).metadata or {}
-            manifest = json.loads(metadata[cold_archive.MANIFEST]) | {
-                "checksums": {name: str(total) for name, total in checksums.items()},
-                "code_version": version("agentbooks"),
-            }
-            self.write(new, draft, lambda batch: batch, json.dumps(manifest).encode())
-            sha256 = cold_archive.sha256_of(new)
-            url = re.sub(r"(\.[0-9a-f]{12})?\.parquet$", f".{sha256[:12]}.parquet", file.url)
-            part = f"{url}.part"
+            manifest = cold_archive.rewritten_manifest(old, rows, checksums)
+            self.write(new, draft, lambda batch: batch, manifest)
+            size, sha256 = new.stat().st_size, cold_archive.sha256_of(new)
+            url = cold_archive.rewritten_url(file.url, sha256)
             self.connection.execute(
                 "select ops.note_loose_files(%s, %s, %s)",
-                (file.table_name, file.month, [part, url, file.url]),
+                (file.table_name, file.month, [f"{url}.part", url, file.url]),
             )
-            self.archive.put(new, part)
             changed = {policy.column_name for policy in protected}
             kept = {name: total for name, total in file.checksums.items() if name not in changed}
-            with self.archive.fetched(part, sha256) as copy:
-                is_proven = (
+            self.archive.put_proven(
+                new,
+                url,
+                sha256,
+                lambda copy: (
                     rows == file.rows
                     and kept.items() <= checksums.items()
                     and (rows, checksums) == self.read_back(file, copy)
                     and self.says(copy, file, protected) == self.says(old, file, protected)
-                )
-            if not is_proven:
-                raise AgentbooksError(
-                    f"encrypt: what was written for {file.url} is not what it should be; it is as it was."
-                )
-            self.archive.rename(part, url)
-            parameters = (file.url, url, new.stat().st_size, sha256, Jsonb(checksums))
+                ),
+            )
+            parameters = (file.url, url, size, sha256, Jsonb(checksums))
             self.connection.execute("select ops.replace_file(%s, %s, %s, %s, %s)", parameters)
 
     def protected_batch(
@@ -619,9 +615,7 @@ class _Run:
 
     def read_back(self, file: _File, path: Path) -> tuple[int, dict[str, int]]:
         columns = cold_archive.Columns.of(self.connection, file.table_name)
-        with self.connection.transaction():
-            cold_archive.write_alike(self.connection)
-            return cold_archive.read_back(self.connection, file.table_name, columns, path)
+        return cold_archive.read_back(self.connection, file.table_name, columns, path)
 
     def delete_loose_files(self) -> None:
         """Delete files that have a successor, or never became one."""

@@ -17,6 +17,8 @@ import psycopg
 from conftest import ROOT
 from test_lifecycle_faults import Job
 
+from benchmarks.beside import lock_waits
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -24,12 +26,6 @@ if TYPE_CHECKING:
 WRITERS = 8
 KILLS = int(os.environ.get("AGENTBOOKS_FAULTS", "8"))
 
-WAITS = """
-select coalesce(extract(epoch from max(clock_timestamp() - l.waitstart)), 0)::float8
-from pg_locks as l
-join pg_stat_activity as a using (pid)
-where not l.granted and a.application_name = 'writer'
-"""
 Write = tuple[str, tuple[Any, ...]]
 
 
@@ -73,12 +69,14 @@ class Writers:
     Attributes:
         url: The database.
         draw_write: Gives a writer's next statement with its parameters; told the writer's number and chance.
-        longest: The longest wait of one of them for a lock, in seconds, as the server has it.
+        role: As whom they write.
+        longest: The longest wait of one of them for a lock, in ms, as the server has it.
         done: How many statements they have run.
     """
 
     url: str
     draw_write: Callable[[int, Random], Write]
+    role: str = "none"
     longest: float = 0.0
     done: int = 0
     failures: list[str] = field(default_factory=list)
@@ -92,11 +90,12 @@ class Writers:
         threads = [
             threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)
         ]
-        threads.append(threading.Thread(target=self._listen))
         for thread in threads:
             thread.start()
         try:
-            yield
+            with lock_waits(self.url) as waits:
+                yield
+            self.longest = max(self.longest, *waits)
         finally:
             self.is_over.set()
             for thread in threads:
@@ -107,6 +106,7 @@ class Writers:
         draw = Random(f"{number} {self.done}")  # noqa: S311  (it should repeat)
         try:
             with psycopg.connect(self.url, autocommit=True, application_name="writer") as session:
+                session.execute(f"set role {self.role}".encode())
                 while not self.is_over.is_set():
                     statement, parameters = self.draw_write(number, draw)
                     rows = session.execute(statement.encode(), parameters).rowcount
@@ -116,13 +116,6 @@ class Writers:
                     time.sleep(draw.random() * self.pause)
         except psycopg.Error as error:
             self.failures.append(str(error))
-
-    def _listen(self) -> None:
-        with psycopg.connect(self.url, autocommit=True) as session:
-            while not self.is_over.is_set():
-                (waits,) = session.execute(WAITS).fetchall()[0]
-                self.longest = max(self.longest, waits)
-                time.sleep(0.01)
 
 
 def kill_at_random(job: Job, url: str, draw: Random) -> bool:

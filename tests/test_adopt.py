@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Client
+import re
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import originals
 import psycopg
 import pytest
-from conftest import ROOT
 from faults import value
+from killing import KILLS, Writers, kill_at_random, stepwise
 from psycopg import sql
 from raw_rows import ROWS
 from refreshing import Refresher
@@ -24,14 +20,15 @@ from orchestration import adopt, bootstrap, catalog, database, schemas, simulate
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from conftest import TestServer
+    from killing import Write
 
 NAMED = {system: f"legacy_{system}" for system in schemas.SYSTEMS}
 APPLICATION = "legacy_app"
-FAULTS = int(os.environ.get("AGENTBOOKS_FAULTS", "40")) // 10
+WRITTEN = ("legacy_raaf.raaf_tracing_traces", "legacy_raaf.raaf_tracing_spans")
 
 
 def make_originals(server: TestServer, systems: tuple[str, ...] = schemas.SYSTEMS) -> str:
@@ -188,99 +185,129 @@ def connection_to(url: str) -> psycopg.Connection:
     return psycopg.connect(url, autocommit=True)
 
 
-@contextmanager
-def processes(socket: Path) -> Iterator[None]:
-    """Have somebody who starts commands that stop at a step: see stepwise.py."""
-    jobs = subprocess.Popen(
-        [sys.executable, "tests/stepwise.py", str(socket)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert jobs.stdout
-        jobs.stdout.readline()
-        yield
-    finally:
-        jobs.kill()
-        jobs.communicate()
+@dataclass
+class Application:
+    """What writers left of traces and spans of their own."""
+
+    traces: dict[str, str] = field(default_factory=dict)
+    spans: dict[str, int] = field(default_factory=dict)
+
+    def draw_write(self, number: int, draw: Random) -> Write:
+        """Begin a trace, or write or delete a span of one; told who writes, and chance."""
+        traces = [key for key in list(self.traces) if key.startswith(f"{number} ")]
+        spans = [key for key in list(self.spans) if key.startswith(f"{number} ")]
+        key, chance, said = f"{number} {draw.getrandbits(64)}", draw.random(), draw.randrange(1000)
+        if not traces or chance < 0.2:
+            self.traces[key] = f"flow {said}"
+            return (
+                "insert into legacy_raaf.raaf_tracing_traces"
+                " (trace_id, workflow_name, started_at, created_at, updated_at)"
+                " values (%s, %s, now(), now(), now())"
+            ), (key, self.traces[key])
+        if chance < 0.4:
+            trace = draw.choice(traces)
+            self.traces[trace] = f"flow {said}"
+            return (
+                "update legacy_raaf.raaf_tracing_traces set workflow_name = %s where trace_id = %s"
+            ), (self.traces[trace], trace)
+        if not spans or chance < 0.7:
+            self.spans[key] = said
+            return (
+                "insert into legacy_raaf.raaf_tracing_spans"
+                " (span_id, trace_id, name, start_time, duration_ms, created_at, updated_at)"
+                " values (%s, %s, 's', now(), %s, now(), now())"
+            ), (key, draw.choice(traces), said)
+        span = draw.choice(spans)
+        if chance < 0.9:
+            self.spans[span] = said
+            return (
+                "update legacy_raaf.raaf_tracing_spans set duration_ms = %s where span_id = %s"
+            ), (said, span)
+        del self.spans[span]
+        return "delete from legacy_raaf.raaf_tracing_spans where span_id = %s", (span,)
+
+    def check(self, url: str) -> None:
+        """Find every row once and as it was left, and the older one as it was."""
+        with connection_to(url) as connection:
+            found = connection.execute(
+                "select trace_id, workflow_name from legacy_raaf.raaf_tracing_traces"
+            ).fetchall()
+            assert sorted(found) == sorted((self.traces | {"trace_1": "Refund"}).items())
+            found = connection.execute(
+                "select span_id, duration_ms::int from legacy_raaf.raaf_tracing_spans"
+            ).fetchall()
+            assert sorted(found) == sorted((self.spans | {"span_1": 5}).items())
 
 
-def run(socket: Path, url: str, command: list[str], kill_at: str = "") -> list[str]:
-    """Run a command to its end, or to a step before which it is killed; return its steps."""
-    with Client(str(socket)) as pipe:
-        pid = pipe.recv()
-        pipe.send((command, {"AGENTBOOKS_DATABASE_URL": url}, kill_at))
-        told = pipe.recv()
-        if isinstance(told, list):
-            os.kill(pid, signal.SIGKILL)
-            with suppress(EOFError, ConnectionResetError):
-                pipe.recv()
-            with connection_to(url) as connection:
-                connection.execute(
-                    "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
-                    " where datname = current_database() and pid <> pg_backend_pid()"
-                )
-            return told
-        steps: list[str] = told[0]
-        assert "agentbooks:" not in told[1], told[1]
-        return steps
+def test_killed_anywhere_it_ends_as_if_undisturbed(server18: TestServer, tmp_path: Path) -> None:
+    """An adoption or a revert that dies half-way, or a write beside it that is refused or lost."""
+    systems = ("raaf", "observability")
+    names = [f"--schema={system}={NAMED[system]}" for system in systems]
+    there: tuple[str, ...] = ("bootstrap", *names, "--adopt", "--yes")
+    back: tuple[str, ...] = ("bootstrap", "--revert", "all")
 
-
-def test_an_adoption_that_is_killed_goes_on(server18: TestServer, tmp_path: Path) -> None:
-    """An adoption or a revert that dies half-way, and leaves what no second run gets over."""
-    small = ("raaf", "observability", "traceability")
-    source = make_originals(server18, small)
-    with psycopg.connect(source) as connection:
-        connection.execute(
-            "insert into legacy_raaf.raaf_tracing_traces (trace_id, workflow_name, created_at, updated_at)"
-            " values ('trace_1', 'Refund', '2026-03-01 23:30', '2026-03-01 23:30')"
-        )
-    socket = tmp_path / "socket"
-    names = [f"--schema={system}={NAMED[system]}" for system in small]
-    commands = {
-        "adopt": ["bootstrap", *names, "--adopt", "--yes"],
-        "revert": ["bootstrap", "--revert", "all"],
-    }
-
-    def copy(of: str) -> str:
-        server18.made += 1
-        name = f"test_{server18.made}"
-        with connection_to(server18.url()) as connection:
-            connection.execute(f"create database {name} template {of.rpartition('/')[2]}".encode())
-        return server18.url(name)
+    def made() -> str:
+        url = make_originals(server18, systems)
+        with connection_to(url) as connection:
+            connection.execute(TRACE_AND_SPAN)
+        return url
 
     def state(url: str) -> dict[str, Any]:
         found = contents(url)
+        for table in WRITTEN:
+            found[table].pop("rows")
+        for table in found.keys() - {"routines", "rights"}:
+            for column in found[table]["columns"].values():
+                column.pop("place")  # which is another one once a column was dropped
         with connection_to(url) as connection:
-            found["ours"] = {
-                " ".join(key): text for key, text in catalog.objects(connection).items()
-            }
-        return found
+            objects = catalog.objects(connection)
+        return found | {
+            # Rights come in any order.
+            " ".join(key): re.sub(
+                r"{.*?}", lambda match: str(sorted(match[0][1:-1].split(","))), text
+            )
+            for key, text in objects.items()
+        }
 
-    with processes(socket):
-        undisturbed = copy(source)
-        steps = {"adopt": run(socket, undisturbed, commands["adopt"])}
-        expected = {"adopt": state(undisturbed)}
-        ready = copy(undisturbed)
-        steps["revert"] = run(socket, undisturbed, commands["revert"])
-        expected["revert"] = state(undisturbed)
-        assert differences(contents(source), contents(undisturbed)) == []
-        assert min(map(len, steps.values())) > 100
-        random = Random(8)  # noqa: S311 - the kills must repeat
-        for number in range(max(FAULTS, 2)):
-            what = ("adopt", "revert")[number % 2]
-            url = copy(source if what == "adopt" else ready)
-            at = random.choice(steps[what])
-            run(socket, url, commands[what], kill_at=at)
-            with connection_to(url) as connection:
-                is_there = value(connection, "select to_regclass('ops.schema_changes') is not null")
-            if what == "adopt" or is_there:
-                run(socket, url, commands[what])
-            found = differences(expected[what], state(url))
-            assert not found, f"{what}, killed at {at}: {found[:9]}"
-            with connection_to(server18.url()) as connection:
-                connection.execute(f"drop database {url.rpartition('/')[2]} with (force)".encode())
+    expected: dict[tuple[str, ...], dict[str, Any]] = {}
+    steps: dict[tuple[str, ...], list[str]] = {}
+    undisturbed, url = made(), made()
+    with stepwise(tmp_path) as jobs:
+        for command in (there, back):
+            job = jobs.start(command, undisturbed)
+            assert "agentbooks:" not in job.end()
+            steps[command], expected[command] = job.steps, state(undisturbed)
+            assert len(job.steps) > 100
+        application, draw = Application(), Random(KILLS)  # noqa: S311  (it should repeat)
+        writers = Writers(url, application.draw_write, role=APPLICATION)
+        command, killed, ends = there, 0, 0
+        while killed < KILLS or command == there:
+            with writers.at_work():
+                job = jobs.start(
+                    command, url, draw.choice(steps[command]) if killed < KILLS else ""
+                )
+                is_killed = kill_at_random(job, url, draw)
+            killed += is_killed
+            application.check(url)
+            if is_killed:
+                # What its session still does keeps others from beginning.
+                with connection_to(url) as connection:
+                    connection.execute(
+                        "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+                        " where datname = current_database() and application_name = 'agentbooks'"
+                    )
+                continue
+            # Its step was over before: nothing is left to do.
+            found = differences(expected[command], state(url))
+            assert not found, f"{command} after {killed} kills: {job.printed} {found[:9]}"
+            command, ends = (back if command == there else there), ends + 1
+        with writers.at_work():
+            jobs.start(back, url).end()
+    application.check(url)
+    assert differences(expected[back], state(url)) == []
+    print(
+        f"{killed} kills, {ends} ends, {writers.done} writes, longest wait {writers.longest:.0f} ms"
+    )
 
 
 @pytest.fixture(params=[18, 15])

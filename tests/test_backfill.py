@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import pytest
 from killing import KILLS, Stepwise, Writers, kill_at_random, stepwise
 from refreshing import Refresher
 
-from orchestration import backfill, bootstrap, catalog
+from orchestration import backfill, bootstrap, catalog, cold_archive
+from orchestration.cold_archive import Archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import TestServer
 
@@ -214,6 +217,21 @@ def test_archived_spans_are_filled_and_can_come_back(old: psycopg.Connection) ->
     assert found(old) == expected()
 
 
+def test_a_month_that_has_left_is_filled_once_it_is_back(
+    old: psycopg.Connection, tmp_path: Path
+) -> None:
+    """A month in a file without names, whose checks, validated since, keep it from ever coming back."""
+    archive, february = Archive(str(tmp_path)), date(2026, 2, 1)
+    assert cold_archive.remove_month(old, archive, SPANS, february).rows == 7
+    backfill.raaf(old)
+    assert found(old) == {key: columns for key, columns in expected().items() if key[-1] == "1"}
+    assert cold_archive.restore_month(old, archive, SPANS, february) == 7
+    assert found(old) != expected(), "the negative control: it came back as it was"
+    backfill.raaf(old)
+    assert found(old) == expected()
+    assert backfill.raaf(old).validated == 0
+
+
 def test_a_revert_half_way_keeps_the_columns_aside(old: psycopg.Connection) -> None:
     """A backfill that is reverted when it is half done: what it and others had written is gone."""
     old.execute(
@@ -287,4 +305,4 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
             (SPANS,),
         )
         assert unvalidated.fetchall() == []
-    print(f"{killed} kills in {rounds} rounds, longest wait {longest:.3f} s")
+    print(f"{killed} kills in {rounds} rounds, longest wait {longest:.0f} ms")

@@ -398,5 +398,5 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
     assert connection.execute(LEFT_OVER).fetchall() == []
     assert catalog.objects(connection) == catalog.objects(undisturbed)
     print(
-        f"{killed} kills, {done} ends, {writers.done} writes, longest wait {writers.longest:.3f} s"
+        f"{killed} kills, {done} ends, {writers.done} writes, longest wait {writers.longest:.0f} ms"
     )

@@ -8,5 +8,6 @@ select
     'raaf.attribute(jsonb, text)'::regprocedure,
     'raaf.document(jsonb, text, text[])'::regprocedure,
     'raaf.columns_from_attributes(text, text, jsonb)'::regprocedure,
+    'raaf.name_agents(regclass)'::regprocedure,
     'raaf.backfill_spans(int)'::regprocedure,
     'ops.validate_checks(regclass)'::regprocedure;
