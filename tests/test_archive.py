@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -173,6 +174,44 @@ def test_a_trace_stays_while_a_span_of_it_does(world: psycopg.Connection) -> Non
     world.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
     assert archive_rows(world, "observability.traces") == 1
     assert len(rows_of(world, "history.observability__spans")) == 1
+
+
+def test_a_span_that_comes_while_its_trace_is_chosen_is_kept_or_refused(
+    world: psycopg.Connection, connect: Callable[[str], psycopg.Connection]
+) -> None:
+    """A late span that is committed between the look at a trace and its lock, and goes with it by the key."""
+    traces = [
+        row[0]
+        for row in world.execute(
+            "insert into observability.traces (workflow_id, execution_id, started_at) "
+            "select 'w', 'late ' || i, %s from generate_series(1, 20000) as i returning trace_id",
+            (EVENT,),
+        ).fetchall()
+    ]
+    written, is_over = [], threading.Event()
+    writer = connect(f"{world.info.dsn} password=''")
+
+    def write() -> None:
+        for trace in reversed(traces):
+            if is_over.is_set():
+                return
+            with suppress(psycopg.errors.ForeignKeyViolation):
+                written.extend(
+                    writer.execute(
+                        "insert into observability.spans (trace_id, span_type, name) "
+                        "values (%s, 'llm', 'late') returning span_id",
+                        (trace,),
+                    ).fetchall()
+                )
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    world.execute("select ops.archive_rows('observability.traces', %s, 20000)", (json.dumps(DUE),))
+    is_over.set()
+    thread.join()
+    spans = set(world.execute("select span_id from observability.spans").fetchall())
+    assert written
+    assert set(written) <= spans
 
 
 def test_a_tree_goes_whole_and_only_when_it_is_over(world: psycopg.Connection) -> None:
