@@ -356,7 +356,9 @@ def test_payloads_go_and_all_else_stays(world: psycopg.Connection) -> None:
     world.execute("truncate ops.changes")
     before = value(world, "select change_id from chat.chat_messages_v2")
     due = json.dumps({"clock": "created_at", "before": "2100-01-01"})
-    call = f"select ops.strip_payloads('chat.chat_messages_v2', 'content(type)', '{due}'"
+    call = (
+        f"select stripped from ops.strip_payloads('chat.chat_messages_v2', 'content(type)', '{due}'"
+    )
     assert value(world, call + ", only_count => true)") == 1
     assert value(world, call + ")") == 1
     assert value(world, call + ")") == 0
@@ -364,6 +366,31 @@ def test_payloads_go_and_all_else_stays(world: psycopg.Connection) -> None:
     assert value(world, "select change_id from chat.chat_messages_v2") == before
     assert value(world, "select count(*) from chat.message_versions") == 0
     assert changes(world) == []
+
+
+def test_batches_go_on_where_the_last_one_ended(world: psycopg.Connection) -> None:
+    """A batch that looks again at what others have blanked, or ends before the last of them."""
+    world.execute(
+        "insert into observability.spans (trace_id, span_type, name, started_at, inputs) "
+        "select trace_id, 'llm', 's', started_at + n * interval '1 day', '{\"text\": \"secret\"}' "
+        "from observability.traces cross join generate_series(1, 20) as n cross join generate_series(1, 50)"
+    )
+    world.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
+    left = "select count(*) from history.observability__spans where inputs is not null"
+    due, place, stripped = json.dumps({"clock": "started_at", "before": "2100-01-01"}), None, []
+    rows = value(world, left)
+    while place or not stripped:
+        row = world.execute(
+            "select stripped, place from ops.strip_payloads("
+            "'observability.spans', 'inputs outputs', %s, 100, after => %s)",
+            (due, place),
+        ).fetchone()
+        assert row
+        stripped.append(row[0])
+        place = row[1]
+    assert sum(stripped) == rows
+    assert len(stripped) > 5
+    assert value(world, left) == 0
 
 
 def test_a_new_column_reaches_the_archive(raw: psycopg.Connection) -> None:
