@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import resource
 import statistics
@@ -141,14 +140,10 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
 
 
 def _move_rows(connection: psycopg.Connection, url: str, alone: float) -> None:
-    due = json.dumps({"clock": "started_at", "before": "2026-03-01"})
+    due = {"clock": "started_at", "before": "2026-03-01"}
     with writers(url, _write, PAUSE, WRITERS) as beside:
         started = time.perf_counter()
-        moved = retention.in_batches(
-            connection,
-            "select ops.archive_rows('observability.traces', %s, %s)",
-            (due, retention.BATCH),
-        )
+        moved = retention.archive_rows(connection, "observability.traces", due)
         seconds = time.perf_counter() - started
     print(
         f"{moved:,} traces row by row beside writers: {moved / seconds:,.0f} rows/s (bar 20,000); "

@@ -474,6 +474,7 @@ declare
     reader_days date[];
     waiting_days date[];
     frozen_days bigint := 0;
+    doubtful text;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
     if first_day >= this_month then
@@ -484,6 +485,19 @@ begin
     if keys_sql is null then
         raise exception 'freeze_month: % is no raw table whose changes are followed', monthly_name
             using errcode = 'wrong_object_type';
+    end if;
+    -- Only what is the table of its last refresh is seen to read the month, and would be frozen.
+    select min(r.target) into doubtful
+    from ops.refreshes as r
+    where
+        split_part(r.target, '.', 1) in ('intermediate', 'marts')
+        and (
+            to_regclass(r.target) <> r.relation
+            or exists (select from ops.collections as c where c.server <> ops.server_identity())
+        );
+    if doubtful is not null then
+        raise exception 'freeze_month: % is not known to be up to date, as in a copy of a database; run dbt first', doubtful
+            using errcode = 'object_not_in_prerequisite_state', constraint = 'unsealed_mart';
     end if;
     insert into ops.departures (table_name, month, seen)
     values (monthly_name, first_day, pg_current_snapshot())

@@ -341,6 +341,7 @@ declare
     source regclass := hot;
     destination regclass := archive;
     keys text;
+    places tid[];
     moved bigint;
 begin
     if archive is null or exists (select from pg_partitioned_table as p where p.partrelid = hot) then
@@ -362,17 +363,20 @@ begin
     select c.keys into keys from ops.captured_tables as c where c.table_name = ops.relation_name(hot);
     -- In no order: for the oldest, each batch would look at all that are due.
     execute format(
-        'with due as materialized ('
-        'select h.ctid as place from %1$s as h where %2$s limit %3$s for update skip locked), '
-        'moved as (delete from %1$s as h where h.ctid = any(array(select place from due)) returning h.*), '
-        'kept as (insert into %4$s (%5$s) overriding system value select %5$s from moved), '
+        'select array(select h.ctid from %s as h where %s limit %s for update skip locked)',
+        source, ops.due_rows(source, due), batch
+    ) into places;
+    -- Asked again: a row that came to lean on one of them before it was locked would go with it by its key.
+    execute format(
+        'with moved as (delete from %1$s as h where h.ctid = any($1) and %2$s returning h.*), '
+        'kept as (insert into %3$s (%4$s) overriding system value select %4$s from moved), '
         'marked as (insert into ops.changes (table_name, keys) '
-        'select %6$L, to_jsonb(k) from (select distinct %7$s from moved where %8$s) as k) '
+        'select %5$L, to_jsonb(k) from (select distinct %6$s from moved where %7$s) as k) '
         'select count(*) from moved',
-        source, ops.due_rows(source, due), batch, destination, ops.columns_of(hot),
+        source, ops.due_rows(source, due), destination, ops.columns_of(hot),
         ops.relation_name(hot), coalesce(keys, 'null as day'),
         case when keys is null or unseen is null then 'false' else unseen end
-    ) into moved;
+    ) into moved using places;
     perform ops.set_lifecycle(false);
     return moved;
 exception

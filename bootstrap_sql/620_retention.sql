@@ -95,9 +95,11 @@ create function ops.strip_payloads(
     payload_columns text,
     due jsonb,
     batch int default 5000,
-    only_count boolean default false
+    only_count boolean default false,
+    after text default null,
+    out stripped bigint,
+    out place text
 )
-returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -116,9 +118,13 @@ declare
         from ops.legal_holds as l
         where l.released_at is null and coalesce(l.table_name, ops.relation_name(hot)) = ops.relation_name(hot)
     ), '');
-    stripped bigint;
-    total bigint := 0;
+    -- Pages of a step: of long rows few fit on one.
+    pages constant int := greatest(batch / 32, 1);
+    page bigint;
+    is_any_left boolean;
+    treated bigint;
 begin
+    stripped := 0;
     for part in
         select
             p.column_name,
@@ -169,50 +175,74 @@ begin
         perform ops.take_lifecycle_lock();
         perform ops.set_lifecycle(true);
     end if;
+    <<parts>>
     for part in
-        select l.relid as relation
-        from unnest(array[hot, ops.archive_of(hot)]) as r (relation)
-        cross join pg_partition_tree(r.relation) as l
-        where l.isleaf
-        union
-        select r.relation
-        from unnest(array[hot, ops.archive_of(hot)]) as r (relation)
-        where not exists (select from pg_partitioned_table as p where p.partrelid = r.relation) and r.relation is not null
-        order by 1
+        select
+            l.relation,
+            case when l.relation::oid::text = split_part(after, ' ', 1) then split_part(after, ' ', 2)::bigint else 0 end
+                as first_page
+        from (
+            select l.relid as relation
+            from unnest(array[hot, ops.archive_of(hot)]) as r (relation)
+            cross join pg_partition_tree(r.relation) as l
+            where l.isleaf
+            union
+            select r.relation
+            from unnest(array[hot, ops.archive_of(hot)]) as r (relation)
+            where not exists (select from pg_partitioned_table as p where p.partrelid = r.relation) and r.relation is not null
+        ) as l
+        where after is null or l.relation::oid >= split_part(after, ' ', 1)::oid
+        order by l.relation::oid
     loop
         if only_count then
             execute format(
                 'select count(*) from %s as h where %s%s and (%s)',
                 part.relation, ops.is_due(hot, due), is_free, array_to_string(left_over, ' or ')
-            ) into stripped;
-            total := total + stripped;
+            ) into treated;
+            stripped := stripped + treated;
             continue;
         end if;
-        execute format(
-            'with due as materialized (select h.ctid as place from %1$s as h '
-            'where %2$s and (%3$s) limit %4$s for update skip locked), '
-            'stripped as (update %1$s as h set %5$s where h.ctid = any(array(select place from due)) returning 1) '
-            'select count(*) from stripped',
-            part.relation, ops.is_due(hot, due) || is_free, array_to_string(left_over, ' or '), batch - total,
-            array_to_string(blanks, ', ')
-        ) into stripped;
-        total := total + stripped;
-        exit when total >= batch;
+        page := part.first_page;
+        if page = 0 then
+            execute format(
+                'select true from %s as h where %s and (%s) limit 1',
+                part.relation, ops.is_due(hot, due) || is_free, array_to_string(left_over, ' or ')
+            ) into is_any_left;
+            continue when is_any_left is null;
+        end if;
+        while page < pg_relation_size(part.relation) / current_setting('block_size')::int loop
+            if stripped >= batch then
+                place := part.relation::oid || ' ' || page;
+                exit parts;
+            end if;
+            execute format(
+                'with due as materialized (select h.ctid as place from %1$s as h '
+                'where h.ctid >= %2$L and h.ctid < %3$L and %4$s and (%5$s) for update skip locked), '
+                'stripped as (update %1$s as h set %6$s where h.ctid = any(array(select place from due)) returning 1) '
+                'select count(*) from stripped',
+                part.relation, format('(%s,0)', page), format('(%s,0)', page + pages),
+                ops.is_due(hot, due) || is_free, array_to_string(left_over, ' or '),
+                array_to_string(blanks, ', ')
+            ) into treated;
+            stripped := stripped + treated;
+            page := page + pages;
+        end loop;
     end loop;
     if not only_count then
         perform ops.set_lifecycle(false);
     end if;
-    return total;
 end
 $function$;
 
-comment on function ops.strip_payloads(regclass, text, jsonb, int, boolean) is
+comment on function ops.strip_payloads(regclass, text, jsonb, int, boolean, text) is
 'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be there '
-'becomes `[removed]` or `{}`), in up to batch due rows of a table and its archive that no legal hold '
-'covers; returns how many, or counts all. Refuses what staging views read as a whole. See ops.is_due.';
+'becomes `[removed]` or `{}`), in about batch due rows of a table and its archive that no legal hold '
+'covers; returns how many, and the place after which the next call is to go on, null at the end; or counts '
+'all. Refuses what staging views read as a whole. See ops.is_due.';
 
-revoke all on function ops.strip_payloads(regclass, text, jsonb, int, boolean) from public;
-grant execute on function ops.strip_payloads(regclass, text, jsonb, int, boolean) to agentbooks_retention;
+revoke all on function ops.strip_payloads(regclass, text, jsonb, int, boolean, text) from public;
+grant execute on function ops.strip_payloads(regclass, text, jsonb, int, boolean, text)
+to agentbooks_retention;
 
 -- No policy's fault alone, so that it stops nothing: the rows join their month the next time.
 create function ops.rows_after_archiving() returns setof text

@@ -449,13 +449,22 @@ def read_archive(
     where: Annotated[
         str, typer.Option(metavar="SQL", help="Condition on columns of the table's staging view.")
     ] = "true",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare each file by column with what was archived.")
+    ] = False,
 ) -> None:
     """Write months that have left as CSV, in the columns of staging; nothing is restored."""
     from orchestration import cold_archive, database
 
     with database.connect(autocommit=True) as connection:
         for line in cold_archive.read_staged(
-            connection, cold_archive.Archive.chosen(), table, first.date(), last.date(), where
+            connection,
+            cold_archive.Archive.chosen(),
+            table,
+            first.date(),
+            last.date(),
+            where,
+            is_verified=verify,
         ):
             typer.echo(line, nl=False)
 

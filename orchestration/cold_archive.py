@@ -512,6 +512,8 @@ def read_staged(
     first: date,
     last: date,
     where: str = "true",
+    *,
+    is_verified: bool = False,
 ) -> Iterator[bytes]:
     """Read months that have left as staging shows them, as CSV with a header; nothing is restored.
 
@@ -524,9 +526,12 @@ def read_staged(
         first: A day of the first month.
         last: A day of the last month.
         where: Condition on columns of the staging view, in SQL.
+        is_verified: Whether to read each file twice, and to compare what it says with what was archived
+            before the first of its rows.
 
     Raises:
-        AgentbooksError: No file is of these months, dbt has not made the view, or the condition is no SQL.
+        AgentbooksError: No file is of these months, dbt has not made the view, the condition is no SQL, or
+            a file is not what was archived.
     """
     with _refused(), connection.transaction():
         connection.execute("set local search_path = ''")
@@ -556,6 +561,8 @@ def read_staged(
         )
         header = "header"
         for (month,) in months:
+            if is_verified:
+                _verify(connection, archive, table, month, columns)
             for batch in read_month(connection, archive, table, month, columns.names):
                 _copy_in(connection, held, columns.names, [as_csv(batch)])
                 query = sql.SQL(
@@ -570,6 +577,27 @@ def read_staged(
                     ) from error
                 header = ""
                 connection.execute(sql.SQL("truncate {}").format(held))
+
+
+def _verify(
+    connection: psycopg.Connection, archive: Archive, table: str, month: date, columns: Columns
+) -> None:
+    """Let the database compare what the files of a month say, column by column, with what was archived."""
+    for url, sha256, rows, checksums in connection.execute(
+        "select url, sha256, rows, checksums from ops.archive_files"
+        " where table_name = %s and month = %s and state = 'verified' order by url",
+        (table, month),
+    ).fetchall():
+        with archive.fetched(url, sha256) as local:
+            found_rows, found = read_back(connection, table, columns, local)
+        connection.execute("drop table pg_temp.read_back")
+        # A column that has come or gone since is in one of the two only.
+        wrong = [name for name, total in checksums.items() if found.get(name, total) != total]
+        if wrong or found_rows != rows:
+            raise AgentbooksError(
+                f"archive: the rows in {url} are not those that were archived (they differ in "
+                f"{', '.join(wrong) or 'number'}); put back the right file from a copy of the storage."
+            )
 
 
 def _copy_in(

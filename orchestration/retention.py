@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 SEED = "seeds.retention_policies"
 BATCH = 2_000
-REST = 0.5
-"""Of the time that a batch took: writers commit to the same log, and the disk is to keep up with both."""
+REST = 0.2
+"""Of the time that a batch took: writers share its processors and its disk."""
 # What is done on a month's way out: its days are frozen, and its rows copied.
 ON_THE_WAY = ("not_frozen", "no_verified_copy")
 KINDS = (
@@ -493,7 +493,7 @@ def _pruning(connection: psycopg.Connection, policy: Policy) -> Step:
 def _stripping(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:
     (rows,) = _row(
         connection,
-        "select ops.strip_payloads(%s, %s, %s, only_count => true)",
+        "select stripped from ops.strip_payloads(%s, %s, %s, only_count => true)",
         (policy.table_name, policy.payload_columns, Jsonb(due)),
     )
     return Step(policy, "strip", due=due, rows=rows)
@@ -758,15 +758,9 @@ def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
         connection.execute("select ops.archive_month(%s, %s)", (table, step.month))
         done = step.rows
     elif step.action == "archive":
-        done = in_batches(
-            connection, "select ops.archive_rows(%s, %s, %s)", (table, Jsonb(step.due), BATCH)
-        )
+        done = archive_rows(connection, table, step.due or {})
     elif step.action == "strip":
-        done = in_batches(
-            connection,
-            "select ops.strip_payloads(%s, %s, %s, %s)",
-            (table, step.policy.payload_columns, Jsonb(step.due), BATCH),
-        )
+        done = _strip(connection, step)
     elif step.action == "prune":
         done = _prune(connection, step.policy)
     elif step.action == "leave":
@@ -787,14 +781,43 @@ def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
     outcome.size += step.size
 
 
-def in_batches(connection: psycopg.Connection, call: str, parameters: tuple[Any, ...]) -> int:
-    """Call what treats a batch of rows until none is left, with rests; return how many were treated."""
-    total, started = 0, time.perf_counter()
-    while treated := _row(connection, call, parameters)[0]:
-        total += treated
-        time.sleep(REST * (time.perf_counter() - started))
-        started = time.perf_counter()
+def archive_rows(connection: psycopg.Connection, table: str, due: dict[str, Any]) -> int:
+    """Move what is due of a table in one piece into its archive; return how many rows."""
+    total = 0
+    while moved := _batch(
+        connection, "select ops.archive_rows(%s, %s, %s)", (table, Jsonb(due), BATCH)
+    )[0]:
+        total += moved
     return total
+
+
+def _strip(connection: psycopg.Connection, step: Step) -> int:
+    policy, total, place = step.policy, 0, None
+    while True:
+        stripped, place = _batch(
+            connection,
+            "select stripped, place from ops.strip_payloads(%s, %s, %s, %s, after => %s)",
+            (policy.table_name, policy.payload_columns, Jsonb(step.due), BATCH, place),
+        )
+        total += int(stripped)
+        if place is None:
+            return total
+
+
+def _batch(
+    connection: psycopg.Connection, call: str, parameters: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Treat a batch of rows and rest.
+
+    It does not wait for the disk, as writers would wait with it. What a crash of the server takes back is
+    a batch as a whole, whose rows are then due again.
+    """
+    started = time.perf_counter()
+    with connection.transaction():
+        connection.execute("set local synchronous_commit = off")
+        told = _row(connection, call, parameters)
+    time.sleep(REST * (time.perf_counter() - started))
+    return told
 
 
 def _prune(connection: psycopg.Connection, policy: Policy) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -175,6 +176,44 @@ def test_a_trace_stays_while_a_span_of_it_does(world: psycopg.Connection) -> Non
     assert len(rows_of(world, "history.observability__spans")) == 1
 
 
+def test_a_span_that_comes_while_its_trace_is_chosen_is_kept_or_refused(
+    world: psycopg.Connection, connect: Callable[[str], psycopg.Connection]
+) -> None:
+    """A late span that is committed between the look at a trace and its lock, and goes with it by the key."""
+    traces = [
+        row[0]
+        for row in world.execute(
+            "insert into observability.traces (workflow_id, execution_id, started_at) "
+            "select 'w', 'late ' || i, %s from generate_series(1, 20000) as i returning trace_id",
+            (EVENT,),
+        ).fetchall()
+    ]
+    written, is_over = [], threading.Event()
+    writer = connect(f"{world.info.dsn} password=''")
+
+    def write() -> None:
+        for trace in reversed(traces):
+            if is_over.is_set():
+                return
+            with suppress(psycopg.errors.ForeignKeyViolation):
+                written.extend(
+                    writer.execute(
+                        "insert into observability.spans (trace_id, span_type, name) "
+                        "values (%s, 'llm', 'late') returning span_id",
+                        (trace,),
+                    ).fetchall()
+                )
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    world.execute("select ops.archive_rows('observability.traces', %s, 20000)", (json.dumps(DUE),))
+    is_over.set()
+    thread.join()
+    spans = set(world.execute("select span_id from observability.spans").fetchall())
+    assert written
+    assert set(written) <= spans
+
+
 def test_a_tree_goes_whole_and_only_when_it_is_over(world: psycopg.Connection) -> None:
     """A root that leaves the execution that it waits for."""
     for table in ("traceability.hook_executions", "traceability.endpoint_calls"):
@@ -317,7 +356,9 @@ def test_payloads_go_and_all_else_stays(world: psycopg.Connection) -> None:
     world.execute("truncate ops.changes")
     before = value(world, "select change_id from chat.chat_messages_v2")
     due = json.dumps({"clock": "created_at", "before": "2100-01-01"})
-    call = f"select ops.strip_payloads('chat.chat_messages_v2', 'content(type)', '{due}'"
+    call = (
+        f"select stripped from ops.strip_payloads('chat.chat_messages_v2', 'content(type)', '{due}'"
+    )
     assert value(world, call + ", only_count => true)") == 1
     assert value(world, call + ")") == 1
     assert value(world, call + ")") == 0
@@ -325,6 +366,31 @@ def test_payloads_go_and_all_else_stays(world: psycopg.Connection) -> None:
     assert value(world, "select change_id from chat.chat_messages_v2") == before
     assert value(world, "select count(*) from chat.message_versions") == 0
     assert changes(world) == []
+
+
+def test_batches_go_on_where_the_last_one_ended(world: psycopg.Connection) -> None:
+    """A batch that looks again at what others have blanked, or ends before the last of them."""
+    world.execute(
+        "insert into observability.spans (trace_id, span_type, name, started_at, inputs) "
+        "select trace_id, 'llm', 's', started_at + n * interval '1 day', '{\"text\": \"secret\"}' "
+        "from observability.traces cross join generate_series(1, 20) as n cross join generate_series(1, 50)"
+    )
+    world.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
+    left = "select count(*) from history.observability__spans where inputs is not null"
+    due, place, stripped = json.dumps({"clock": "started_at", "before": "2100-01-01"}), None, []
+    rows = value(world, left)
+    while place or not stripped:
+        row = world.execute(
+            "select stripped, place from ops.strip_payloads("
+            "'observability.spans', 'inputs outputs', %s, 100, after => %s)",
+            (due, place),
+        ).fetchone()
+        assert row
+        stripped.append(row[0])
+        place = row[1]
+    assert sum(stripped) == rows
+    assert len(stripped) > 5
+    assert value(world, left) == 0
 
 
 def test_a_new_column_reaches_the_archive(raw: psycopg.Connection) -> None:

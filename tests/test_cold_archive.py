@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from datetime import date
@@ -201,9 +202,17 @@ def test_a_row_that_was_altered_in_the_file_is_refused(
         AgentbooksError, match=r"are not those that were archived|not-null|duplicate"
     ):
         cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    verified = functools.partial(
+        cold_archive.read_staged, connection, archive, SPANS, MARCH, MARCH, is_verified=True
+    )
+    with pytest.raises(AgentbooksError, match=r"are not those that were archived|not-null"):
+        next(verified())
     assert digest(connection, SPANS) == (0, None)
     Path(archived.url).write_bytes(good)
     connection.execute(entering, (good,))
+    assert list(verified()) == list(
+        cold_archive.read_staged(connection, archive, SPANS, MARCH, MARCH)
+    )
     cold_archive.restore_month(connection, archive, SPANS, MARCH)
 
 

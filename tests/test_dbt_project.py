@@ -230,3 +230,19 @@ def test_other_targets_get_prefixed_schemas(server18: TestServer) -> None:
             "select nspname from pg_namespace where nspname ~ '(staging|seeds)$' order by 1"
         ).fetchall()
     assert schemas == [("ada_seeds",), ("ada_staging",)]
+
+
+def test_a_seed_that_has_gained_a_column_takes_no_view_along(server18: TestServer) -> None:
+    """A seed of a newer version that fails, or is dropped with what people have built on it."""
+    url = server18.database()
+    seeding = ("seed", "--target", "prod", "--select", "retention_policies")
+    dbt(*seeding, **server_environment(url))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("alter table seeds.retention_policies drop column payload_for")
+        connection.execute("create view own as select table_name from seeds.retention_policies")
+        dbt(*seeding, **server_environment(url))
+        filled = connection.execute(
+            "select count(payload_for) > 0, (select count(*) from own) = count(*)"
+            " from seeds.retention_policies"
+        ).fetchone()
+    assert filled == (True, True)

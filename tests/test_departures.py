@@ -177,6 +177,28 @@ def test_a_month_with_uncounted_changes_is_not_frozen(daily: Daily) -> None:
     daily.connection.execute("select ops.freeze_month(%s, %s)", (SPANS, MARCH))
 
 
+@pytest.mark.parametrize(
+    "copied",
+    [
+        # As pg_restore leaves it.
+        "create table marts.copied (like marts.daily including all);"
+        "insert into marts.copied select * from marts.daily;"
+        "drop table marts.daily; alter table marts.copied rename to daily",
+        # As `create database … template` does.
+        "update ops.collections set server = 'elsewhere'",
+    ],
+)
+def test_a_copy_freezes_nothing_until_dbt_has_run(daily: Daily, copied: str) -> None:
+    """A mart that is not seen to read the month, is not frozen, and is computed anew without its rows."""
+    daily.connection.execute(copied.encode())
+    with pytest.raises(
+        REFUSED, match=r"marts\.daily is not known to be up to date.*; run dbt first"
+    ):
+        daily.connection.execute("select ops.freeze_month(%s, %s)", (SPANS, MARCH))
+    daily.refresh()
+    assert value(daily.connection, f"select ops.freeze_month('{SPANS}', '{MARCH}')") == 31
+
+
 def test_what_is_not_refreshed_by_day_holds_the_month(daily: Daily) -> None:
     """A mart by key, of which nothing can be frozen, that would lose its numbers."""
     daily.connection.execute(

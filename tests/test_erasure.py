@@ -742,7 +742,9 @@ def test_overlapping_holds_are_refused(world: psycopg.Connection) -> None:
 def test_payloads_under_a_hold_stay(world: psycopg.Connection) -> None:
     """Prompts that retention blanks although a court has asked for them."""
     due = json.dumps({"clock": "started_at", "before": "2030-01-01"})
-    strip = f"select ops.strip_payloads('observability.spans', 'inputs outputs', '{due}')"
+    strip = (
+        f"select stripped from ops.strip_payloads('observability.spans', 'inputs outputs', '{due}')"
+    )
     erasure.place_hold(world, ANNA.id, None, None, None, (None, None), "case 7")
     assert value(world, strip) == 1
     assert value(

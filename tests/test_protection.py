@@ -517,7 +517,7 @@ def test_tokens_are_blanked_and_stripped_like_texts(
     assert run("encrypt", "--take-as-text")[0] == 0
     due = json.dumps({"clock": "created_at", "before": "2020-05-01"})
     stripped = world.execute(
-        "select ops.strip_payloads(%s, 'decision_rationale', %s)", (TABLE, due)
+        "select stripped from ops.strip_payloads(%s, 'decision_rationale', %s)", (TABLE, due)
     ).fetchone()
     assert stripped is not None
     assert stripped[0] > 0
