@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -594,6 +595,19 @@ def _seconds(size: int, per_second: int) -> str:
 # --- The way there
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in a sentence what the database refused."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise AgentbooksError(
+            f"bootstrap: {error.diag.message_primary or str(error).splitlines()[0]}; what is done "
+            "stays, run it again to go on."
+        ) from error
+
+
+@_told()
 def adopt(
     connection: psycopg.Connection[Any], named: Schemas, *, is_confirmed: bool, tell: Tell
 ) -> None:
@@ -1045,6 +1059,7 @@ def _finish(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
 # --- And back
 
 
+@_told()
 def revert(connection: psycopg.Connection[Any], to: str) -> list[str]:
     """Revert as `bootstrap.revert` does, and give tables back that were taken over.
 

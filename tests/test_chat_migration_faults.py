@@ -1,4 +1,4 @@
-"""Commands of the chat migration are killed at any step under eight writers; run again, they go on.
+"""The chat migration or its session is killed at any step under eight writers; run again, it goes on.
 
 `AGENTBOOKS_FAULTS` sets how many kills there are: 12 unless it says otherwise.
 """
@@ -6,30 +6,26 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Client
 from random import Random
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import psycopg
-from conftest import ROOT
+import pytest
+from killing import Stepwise, kill_at_random, stepwise
 from test_chat_migration import HALL, PEOPLE, ROOM, first, rows, say_first, say_second, text
-from test_lifecycle_faults import Job
 
 from orchestration import chat_migration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from conftest import TestServer
+    from test_lifecycle_faults import Job
 
 KILLS = int(os.environ.get("AGENTBOOKS_FAULTS", "12"))
 MESSAGES = 4000
@@ -133,8 +129,15 @@ def next_command(now: chat_migration.State, draw: Random) -> tuple[str, ...]:
     return draw.choice((("finish",), ("finish",), ("validate",), ("rollback",)))
 
 
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stepwise]:
+    """What starts commands that stop before a step."""
+    with stepwise(tmp_path_factory.mktemp("jobs")) as started:
+        yield started
+
+
 def test_a_killed_migration_goes_on_and_loses_nothing_of_eight_writers(
-    server18: TestServer, tmp_path: Path, connect: Callable[[str], psycopg.Connection]
+    server18: TestServer, jobs: Stepwise, connect: Callable[[str], psycopg.Connection]
 ) -> None:
     """A message lost or doubled by a batch that ran twice, an edit or a deletion that came in between."""
     draw = Random(1)  # noqa: S311  (it must repeat)
@@ -143,18 +146,9 @@ def test_a_killed_migration_goes_on_and_loses_nothing_of_eight_writers(
     connection.execute(PEOPLE.encode())
     connection.execute(EARLIER.encode(), (MESSAGES,))
     earlier = dict(rows(connection, "select id, content from chat.chat_messages"))
-    jobs = subprocess.Popen(
-        [sys.executable, "tests/stepwise.py", str(tmp_path / "socket")],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-    )
 
     def job(command: tuple[str, ...], stop_at: str = "") -> Job:
-        pipe = Client(str(tmp_path / "socket"))
-        started = Job(pipe.recv(), command, pipe)
-        pipe.send((("migrate-chat", *command), {"AGENTBOOKS_DATABASE_URL": url}, stop_at))
-        return started
+        return jobs.start(("migrate-chat", *command), url, stop_at)
 
     writers = [
         Writer(url, knows, Random(number))  # noqa: S311
@@ -165,8 +159,6 @@ def test_a_killed_migration_goes_on_and_loses_nothing_of_eight_writers(
     known: dict[str, list[str]] = {}
     killed: Counter[str] = Counter()
     try:
-        assert jobs.stdout
-        jobs.stdout.readline()
         for thread in threads:
             thread.start()
         time.sleep(0.5)
@@ -189,13 +181,8 @@ def test_a_killed_migration_goes_on_and_loses_nothing_of_eight_writers(
                 known[name] = [step for step in running.steps if "connect" not in step]
                 continue
             running = job(command, draw.choice(known[name]))
-            if running.has_stopped():
-                if draw.random() < 0.5:
-                    running.go_on()
-                    time.sleep(draw.random() * 0.05)
-                with suppress(ProcessLookupError):  # it was sooner
-                    running.kill()
-                    killed[command[0]] += 1
+            if kill_at_random(running, url, draw):
+                killed[command[0]] += 1
         while (now := chat_migration.status(connection)).phase != "done" or not now.is_same:
             command = ("backfill",) if not (now.is_backfilled and now.is_same) else ("switch", "1")
             if now.phase in ("idle", "leaving") or now.is_being_brought_back:
@@ -207,8 +194,6 @@ def test_a_killed_migration_goes_on_and_loses_nothing_of_eight_writers(
         is_over.set()
         for thread in threads:
             thread.join()
-        jobs.kill()
-        jobs.communicate()
     print(
         f"killed: {dict(killed)}; writers: {sum(len(w.said) for w in writers)} messages, refused"
         f" {sum((w.refused for w in writers), Counter())}, longest"
