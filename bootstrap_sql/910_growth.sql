@@ -834,8 +834,7 @@ begin
             if growth.clock is not null then
                 insert into ops.month_clocks (table_name, clock) values (growth.relation_name, growth.clock);
             end if;
-        end if;
-        if growth.state <> 'switched' then
+        else
             perform ops.unlog_growth(growth.relation_name);
         end if;
         update ops.growths as g set state = 'ended' where g.relation_name = growth.relation_name;

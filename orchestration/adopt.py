@@ -10,19 +10,20 @@ and one of the two, so that a run that was killed is simply run again.
 from __future__ import annotations
 
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from orchestration import bootstrap, catalog, schemas
+from orchestration.database import patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+
+    import psycopg
 
     from orchestration.schemas import Schemas
 
@@ -34,7 +35,6 @@ MODEL = "agentbooks_model_"  # schemas in which the shape to reach is made, and 
 APPLICATION = "agentbooks_application"  # policy of those who had the table before
 LOCK_WAIT = "300ms"
 ALTER = "alter table"
-ATTEMPTS = 200
 BYTES_PER_SECOND = 100_000_000  # read by a validation, for the report's estimates
 INDEXED_PER_SECOND = 25_000_000
 REWRITTEN_PER_SECOND = 40_000_000
@@ -666,7 +666,7 @@ def take_over(
         _make_keys(connection, table, adoption.goals[table])
     tell("bootstrap_sql")
     _in_one(connection, _default_rights(adoption, "grant", "to"))
-    _again(lambda: bootstrap.bootstrap(connection, adopting_up_to="999"))
+    patiently(lambda: bootstrap.bootstrap(connection, adopting_up_to="999"))
     _in_one(connection, _default_rights(adoption, "revoke", "from"))
     _in_one(connection, _needless_rights(connection, adoption))
     for number, table in enumerate(tables, 1):
@@ -693,26 +693,6 @@ def _shape(connection: psycopg.Connection[Any], table: str) -> Shape:
     return shapes(connection, [table.split(".")[0]])[table]
 
 
-def _again(work: Callable[[], Any]) -> None:
-    """Do something until no lock is in its way for too long."""
-    for attempt in range(ATTEMPTS):
-        try:
-            work()
-        except (
-            psycopg.errors.LockNotAvailable,
-            psycopg.errors.DeadlockDetected,
-            AgentbooksError,
-        ) as error:
-            cause = error.__cause__ if isinstance(error, AgentbooksError) else error
-            if attempt == ATTEMPTS - 1 or not isinstance(
-                cause, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected
-            ):
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
 def _in_one(connection: psycopg.Connection[Any], statements: list[str]) -> None:
     def work() -> None:
         with connection.transaction():
@@ -720,7 +700,7 @@ def _in_one(connection: psycopg.Connection[Any], statements: list[str]) -> None:
                 connection.execute(statement.encode())
 
     if statements:
-        _again(work)
+        patiently(work)
 
 
 def _prepare(connection: psycopg.Connection[Any], table: str, adoption: Adoption) -> None:
@@ -897,10 +877,10 @@ def _make_index(
         lambda found: f'create {(found[1] or "").lower()}index concurrently "{built}" on',
         definition,
     )
-    _again(
+    patiently(
         lambda: connection.execute(f'drop index concurrently if exists {schema}."{built}"'.encode())
     )
-    _again(lambda: connection.execute(as_built.encode()))
+    patiently(lambda: connection.execute(as_built.encode()))
     _in_one(
         connection,
         [
@@ -967,7 +947,7 @@ def _require(connection: psycopg.Connection[Any], table: str, column: str, now: 
                 f'alter table {table} add constraint "{check}" check ("{column}" is not null) not valid'
             ],
         )
-    _again(
+    patiently(
         lambda: connection.execute(f'alter table {table} validate constraint "{check}"'.encode())
     )
     _in_one(
@@ -1023,7 +1003,7 @@ def _make_rules(connection: psycopg.Connection[Any], table: str, goal: Shape, kn
         _in_one(connection, [_altered(table, actions)])
     for name, rule in _shape(connection, table)["constraints"].items():
         if not rule["is_valid"] and goal["constraints"].get(name, {}).get("is_valid"):
-            _again(
+            patiently(
                 lambda name=name: connection.execute(  # type: ignore[misc]
                     f'alter table {table} validate constraint "{name}"'.encode()
                 )
@@ -1053,7 +1033,7 @@ def _finish(connection: psycopg.Connection[Any], adoption: Adoption) -> None:
             catalog.record(connection, "adopted", {})
             connection.execute("update ops.adopted_objects set is_done = true where not is_done")
 
-    _again(work)
+    patiently(work)
 
 
 # --- And back
@@ -1097,7 +1077,7 @@ def revert(connection: psycopg.Connection[Any], to: str) -> list[str]:
     connection.execute(f"set lock_timeout = '{LOCK_WAIT}'".encode())
     let_go(connection, adoption)
     done: list[str] = []
-    _again(lambda: done.extend(bootstrap.revert(connection, base, is_adopting=True)))
+    patiently(lambda: done.extend(bootstrap.revert(connection, base, is_adopting=True)))
     give_back(connection, adoption)
     connection.execute("delete from ops.adopted_objects")
     return done + bootstrap.revert(connection, to)

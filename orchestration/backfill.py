@@ -6,30 +6,20 @@ however, loses one batch.
 
 from __future__ import annotations
 
-import random
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from orchestration import catalog
+from orchestration.database import patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Result = TypeVar("Result")
-
 BATCH = 2_500  # a writer waits for a whole one, if for a row
-PATIENCE = 600.0  # seconds for which a lock may be refused again and again
 RAAF = "raaf.raaf_tracing_spans"
-# What another session may have done in the meantime, and what comes to nothing on a second try.
-PASSING = (
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-)
 
 
 @dataclass
@@ -71,18 +61,6 @@ def raaf(
             f"backfill raaf: {error.diag.message_primary or str(error).splitlines()[0]}; what is done "
             "stays, run it again to go on."
         ) from error
-
-
-def patiently(step: Callable[[], Result]) -> Result:
-    """Do a step again as long as others are in its way, but not for ever."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return step()
-        except PASSING:
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.05 + random.random() * 0.1)  # noqa: S311
 
 
 def _raaf(connection: psycopg.Connection, tell: Callable[[int], None]) -> Summary:

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 URL_VARIABLE = "AGENTBOOKS_DATABASE_URL"
 TARGET_VARIABLE = "DBT_TARGET"  # what profiles.yml chooses its target by
 
-PATIENCE = 600.0  # seconds for which a lock may be refused again and again
+TRIES = 1_000  # minutes, as each waits for a lock for a while
 # What another session may have done in the meantime, and what comes to nothing on a second try.
 PASSING = (
     psycopg.errors.LockNotAvailable,
@@ -119,15 +119,15 @@ def patiently(step: Callable[[], Result], pause: float = 0.1) -> Result:
         step: Does all or nothing, in a transaction of its own.
         pause: Seconds between two tries, about: what is random keeps two from meeting again.
     """
-    until = time.monotonic() + PATIENCE
-    while True:
+    for _ in range(TRIES - 1):
         try:
             return step()
         except (*PASSING, AgentbooksError) as error:
             cause = error.__cause__ if isinstance(error, AgentbooksError) else error
-            if not isinstance(cause, PASSING) or time.monotonic() > until:
+            if not isinstance(cause, PASSING):
                 raise
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+    return step()
 
 
 def dbt_environment() -> dict[str, str]:

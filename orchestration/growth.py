@@ -6,7 +6,7 @@ on by starting it again.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from orchestration import catalog
-from orchestration.backfill import patiently
+from orchestration.database import patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BLOCKS = 2_000  # read in one transaction
 FEW = 200  # changed rows that may be left when it switches
-TRIES = 100
+PAUSE = 0.3  # seconds in which writers catch up
 PATIENCE_OF_WRITERS = "450ms"
 
 PLAN = """
@@ -103,21 +103,18 @@ def partition(
     Raises:
         AgentbooksError: It cannot be partitioned, or others were in the way for too long.
     """
+
+    def switch() -> None:
+        if all(step.state != "switched" for step in _progress(connection, table)):
+            _catch_up(connection, table, tell)
+            _briefly(connection, "select ops.switch_growth(%s)", (table,))
+
     with _told(table):
         _drop(connection, table)
         if not _progress(connection, table):
             by = _time(connection, table, by)
             patiently(lambda: _briefly(connection, "select ops.start_growth(%s, %s)", (table, by)))
-        for _ in range(TRIES):
-            if any(step.state == "switched" for step in _progress(connection, table)):
-                return
-            _catch_up(connection, table, tell)
-            try:
-                _briefly(connection, "select ops.switch_growth(%s)", (table,))
-            except psycopg.errors.LockNotAvailable as error:
-                last = error
-                connection.execute("select pg_sleep(0.3)")
-        raise last
+        patiently(switch, PAUSE)
 
 
 def finish(connection: psycopg.Connection, table: str) -> None:
@@ -143,22 +140,18 @@ def undo(connection: psycopg.Connection, table: str) -> None:
     Raises:
         AgentbooksError: It is not on its way, or months of it have been archived since.
     """
+
+    def switch() -> None:
+        if any(step.state == "switched" for step in _progress(connection, table)):
+            _catch_up(connection, table, lambda progress: None)
+        _briefly(connection, "select ops.undo_growth(%s)", (table,))
+
     with _told(table):
         if _drop(connection, table) and not _is_partitioned(connection, table):
             return
         _need(connection, table, switched=False)
-        for _ in range(TRIES):
-            if any(step.state == "switched" for step in _progress(connection, table)):
-                _catch_up(connection, table, lambda progress: None)
-            try:
-                _briefly(connection, "select ops.undo_growth(%s)", (table,))
-            except psycopg.errors.LockNotAvailable as error:
-                last = error
-                connection.execute("select pg_sleep(0.3)")
-            else:
-                _drop(connection, table)
-                return
-        raise last
+        patiently(switch, PAUSE)
+        _drop(connection, table)
 
 
 def _catch_up(connection: psycopg.Connection, table: str, tell: Callable[[Progress], None]) -> None:
@@ -232,24 +225,19 @@ def _time(connection: psycopg.Connection, table: str, by: str | None) -> str | N
     return by or row[1]
 
 
-class _told:  # noqa: N801
-    """Tells in a sentence what the database refuses."""
-
-    def __init__(self, table: str) -> None:
-        self.table = table
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction)):
-            raise AgentbooksError(
-                "partition: the raw schemas are not up to date; run `agentbooks bootstrap` first."
-            ) from error
-        if isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState):
-            raise AgentbooksError(f"partition: {error.diag.message_primary}.") from error
-        if isinstance(error, psycopg.Error):
-            raise AgentbooksError(
-                f"partition: {self.table}: {error.diag.message_primary or str(error).splitlines()[0]}; "
-                "what is done stays, run it again to go on."
-            ) from error
+@contextmanager
+def _told(table: str) -> Iterator[None]:
+    """Tell in a sentence what the database refuses."""
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
+        raise AgentbooksError(
+            "partition: the raw schemas are not up to date; run `agentbooks bootstrap` first."
+        ) from error
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise AgentbooksError(f"partition: {error.diag.message_primary}.") from error
+    except psycopg.Error as error:
+        raise AgentbooksError(
+            f"partition: {table}: {error.diag.message_primary or str(error).splitlines()[0]}; "
+            "what is done stays, run it again to go on."
+        ) from error

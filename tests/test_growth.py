@@ -12,7 +12,7 @@ import pytest
 from killing import KILLS, Stepwise, Writers, kill_at_random, stepwise
 from refreshing import Refresher
 
-from orchestration import bootstrap, catalog, erasure, growth, retention
+from orchestration import bootstrap, catalog, database, erasure, growth, retention
 from orchestration.cold_archive import Archive
 from orchestration.errors import AgentbooksError
 from orchestration.simulated_traffic import simulate_traffic, write
@@ -155,7 +155,7 @@ def test_nobody_is_forgotten_while_old_rows_are_kept(costs: psycopg.Connection) 
 
 def test_a_truncated_table_is_empty_on_both_sides(costs: psycopg.Connection) -> None:
     """Rows that come back from the dead as a truncation fires no trigger of a row."""
-    growth.patiently(lambda: costs.execute("select ops.start_growth(%s, 'created_at')", (COSTS,)))
+    database.patiently(lambda: costs.execute("select ops.start_growth(%s, 'created_at')", (COSTS,)))
     for _ in range(4):
         costs.execute("select ops.grow(%s, 10)", (COSTS,))
     costs.execute("truncate observability.cost_records")
