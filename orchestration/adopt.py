@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from orchestration import bootstrap, catalog, schemas
@@ -22,8 +23,6 @@ from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-
-    import psycopg
 
     from orchestration.schemas import Schemas
 
