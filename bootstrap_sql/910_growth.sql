@@ -129,7 +129,7 @@ begin
     return query
     select format('key %s of %s leads to it, which none may to a partitioned table', k.conname, k.conrelid::regclass)
     from pg_constraint as k
-    where k.confrelid = grown and k.contype = 'f' and k.conrelid <> grown
+    where k.confrelid = grown and k.contype = 'f' and k.conrelid <> grown and k.conparentid = 0
     union all
     select format('constraint %s is not validated', k.conname)
     from pg_constraint as k

@@ -534,6 +534,7 @@ def read_staged(
             a file is not what was archived.
     """
     with _refused(), connection.transaction():
+        write_alike(connection)
         connection.execute("set local search_path = ''")
         months = connection.execute(MONTHS, (table, first, last)).fetchall()
         if not months:
