@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 SEED = "seeds.retention_policies"
-BATCH = 2_000
+BATCH = 1_000
 REST = 0.2
 """Of the time that a batch took: writers share its processors and its disk."""
 # What is done on a month's way out: its days are frozen, and its rows copied.
@@ -807,15 +807,9 @@ def _strip(connection: psycopg.Connection, step: Step) -> int:
 def _batch(
     connection: psycopg.Connection, call: str, parameters: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """Treat a batch of rows and rest.
-
-    It does not wait for the disk, as writers would wait with it. What a crash of the server takes back is
-    a batch as a whole, whose rows are then due again.
-    """
+    """Treat a batch of rows and rest."""
     started = time.perf_counter()
-    with connection.transaction():
-        connection.execute("set local synchronous_commit = off")
-        told = _row(connection, call, parameters)
+    told = _row(connection, call, parameters)
     time.sleep(REST * (time.perf_counter() - started))
     return told
 
