@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from benchmarks.beside import WRITERS, writers
+from benchmarks.beside import WRITERS, lock_waits, writers
 from orchestration import adopt, database, dbt, schemas
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -153,14 +153,14 @@ def _measure(connection: psycopg.Connection, url: str, *, has_marts: bool) -> No
     with writers(as_application, _write, PAUSE) as alone:
         time.sleep(10)
     started = time.perf_counter()
-    with writers(as_application, _write, PAUSE) as beside:
+    with writers(as_application, _write, PAUSE) as beside, lock_waits(url) as waits:
         adopt.adopt(connection, NAMED, is_confirmed=True, tell=lambda line: None)
     took = time.perf_counter() - started
     rewritten = [table for table in tables if _file(connection, table) != files[table]]
     print(
         f"taken over beside {WRITERS} writers in {took:.1f} s, {rows / took:,.0f} rows/s (bar 20,000); "
         f"written anew: {', '.join(rewritten) or 'none'}; a writer's longest transaction "
-        f"{max(beside):.0f} ms (bar 500), alone {max(alone):.0f} ms"
+        f"{max(beside):.0f} ms, alone {max(alone):.0f} ms; waiting for a lock {max(waits):.0f} ms (bar 500)"
     )
     if has_marts:
         info = connection.info

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import psycopg
 
-from benchmarks.beside import p99, writers
+from benchmarks.beside import lock_waits, p99, writers
 from benchmarks.writes import _fresh_database
 from orchestration import chat_migration, database
 
@@ -91,7 +91,7 @@ def _measure(connection: psycopg.Connection, url: str, count: int) -> None:
     with writers(url, _write, PAUSE) as alone:
         time.sleep(LISTENING)
     print(f"writers alone: p99 {p99(alone):.1f} ms, longest {max(alone):.1f} ms")
-    with writers(url, _write, PAUSE) as beside:
+    with writers(url, _write, PAUSE) as beside, lock_waits(url) as waits:
         chat_migration.start(connection)
         started = time.perf_counter()
         copied = chat_migration.backfill(connection)
@@ -109,8 +109,8 @@ def _measure(connection: psycopg.Connection, url: str, count: int) -> None:
         print(f"compared, and reads switched: {time.perf_counter() - started:.1f} s")
         chat_migration.finish(connection)
     print(
-        f"writers beside it: p99 {p99(beside):.1f} ms, longest {max(beside):.1f} ms, their locks no longer "
-        "(bar 500)"
+        f"writers beside it: p99 {p99(beside):.1f} ms, longest {max(beside):.1f} ms, of it waiting "
+        f"for a lock {max(waits):.0f} ms (bar 500)"
     )
     for _ in range(3):
         started = time.perf_counter()

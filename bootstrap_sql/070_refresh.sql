@@ -731,6 +731,7 @@ declare
     is_whole boolean;
     is_recount boolean := true;
     something_has_left boolean;
+    in_dirty text := 'true';
     publish_dirty text;
     dirty text[] := '{}';
     late text[] := '{}';
@@ -805,6 +806,7 @@ begin
         -- A change that does not say what it concerns.
         is_whole := is_whole or dirty && '{infinity,-infinity}';
         is_recount := 'infinity' <> all(dirty);
+        dirty := array_remove(dirty, '-infinity');
         if frozen <> '{}' then
             select
                 coalesce(array_agg(d.day) filter (where d.day = any(frozen::text[])), '{}'),
@@ -818,6 +820,12 @@ begin
         end if;
     end if;
 
+    if grain = 'period' then
+        in_dirty := ops.in_periods(quote_ident(grain_column), dirty::date[], true);
+    elsif grain = 'key' then
+        in_dirty := format('%I = any(%L)', grain_column, dirty);
+    end if;
+
     if is_whole then
         refreshed_what := 'all';
         in_target := case
@@ -829,13 +837,7 @@ begin
             publish_dirty := format(
                 'insert into ops.changes (table_name, keys) select %L, to_jsonb(k) '
                 'from (select distinct %s from %s where %s) as k',
-                target_name, published_keys, refreshed,
-                case grain
-                    when 'period' then ops.in_periods(
-                        quote_ident(grain_column), array_remove(dirty, '-infinity')::date[], true
-                    )
-                    else format('%I = any(%L)', grain_column, dirty)
-                end
+                target_name, published_keys, refreshed, in_dirty
             );
             execute publish_dirty;
         end if;
@@ -865,13 +867,10 @@ begin
         execute format('analyze %s', refreshed);
     elsif dirty <> '{}' then
         refreshed_what := format('%s %s', cardinality(dirty), grain);
-        if grain = 'all' then
-            in_target := 'true';
-        elsif grain = 'period' then
-            in_target := ops.in_periods(quote_ident(grain_column), dirty::date[], true);
+        in_target := in_dirty;
+        if grain = 'period' then
             model_sql := ops.of_periods(model_sql, dirty::date[]);
-        else
-            in_target := format('%I = any(%L)', grain_column, dirty);
+        elsif grain = 'key' then
             model_sql := regexp_replace(model_sql, marker, format('(\1) = any(%L)', dirty), 'g');
         end if;
 

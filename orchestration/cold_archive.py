@@ -591,7 +591,6 @@ def _verify(
     ).fetchall():
         with archive.fetched(url, sha256) as local:
             found_rows, found = read_back(connection, table, columns, local)
-        connection.execute("drop table pg_temp.read_back")
         # A column that has come or gone since is in one of the two only.
         wrong = [name for name, total in checksums.items() if found.get(name, total) != total]
         if wrong or found_rows != rows:
@@ -679,7 +678,7 @@ def read_back(
     with connection.transaction(), parquet.ParquetFile(path) as file:
         write_alike(connection)
         connection.execute(
-            sql.SQL("create temp table {} (like {} including generated) on commit drop").format(
+            sql.SQL("create temp table {} (like {} including generated)").format(
                 read_back, sql.Identifier(*table.split("."))
             )
         )
@@ -689,6 +688,7 @@ def read_back(
             of_piece = _one(connection, CHECKSUMS, (table, "select * from pg_temp.read_back"))
             checksums = {name: total + of_piece[name] for name, total in checksums.items()}
             connection.execute("truncate pg_temp.read_back")
+        connection.execute("drop table pg_temp.read_back")
     return rows, checksums
 
 
