@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -31,6 +32,7 @@ class Refresher:
 
     url: str
     statements: dict[str, str] = field(default_factory=dict)
+    queries: dict[str, str] = field(default_factory=dict)
     readings: dict[str, sql.Composable] = field(default_factory=dict)
 
     @classmethod
@@ -51,9 +53,10 @@ class Refresher:
                     continue
                 del waiting[unique_id]
                 if node["config"]["materialized"] == "incremental":
-                    path = TARGET / "run" / node["package_name"] / node["original_file_path"]
+                    path = Path(node["package_name"], node["original_file_path"])
                     name = f"{node['schema']}.{node['alias']}"
-                    refresher.statements[name] = path.read_text().strip()
+                    refresher.statements[name] = (TARGET / "run" / path).read_text().strip()
+                    refresher.queries[name] = (TARGET / "compiled" / path).read_text().strip()
         return refresher
 
     def collect(self, connection: psycopg.Connection) -> None:
@@ -94,7 +97,13 @@ class Refresher:
     def rows(self, connection: psycopg.Connection) -> Rows:
         """Read all refreshed tables: how often each row is there, where 0.50 is 0.5."""
         return {
-            name: Counter(connection.execute(self._reading(connection, name)).fetchall())
+            name: Counter(
+                connection.execute(
+                    sql.SQL("select {} from {}").format(
+                        self._reading(connection, name), sql.Identifier(*name.split("."))
+                    )
+                ).fetchall()
+            )
             for name in self.statements
         }
 
@@ -105,16 +114,36 @@ class Refresher:
                 sql.SQL("select * from {} where false").format(table)
             ).description
             assert columns is not None
-            self.readings[name] = sql.SQL("select row({})::text from {}").format(
+            self.readings[name] = sql.SQL("row({})::text").format(
                 sql.SQL(", ").join(
                     sql.SQL("trim_scale({})" if column.type_code == NUMERIC else "{}").format(
                         sql.Identifier(column.name)
                     )
                     for column in columns
-                ),
-                table,
+                )
             )
         return self.readings[name]
+
+    def errors(self, connection: psycopg.Connection) -> list[str]:
+        """Compare each table with what its model's query says of the tables it reads, as they are.
+
+        Along the graph, table by table, that is a comparison with a rebuild. The queries stay planned.
+        """
+        connection.prepared_max = None
+        found = []
+        for name, query in self.queries.items():
+            reading = self._reading(connection, name)
+            rows = connection.execute(
+                sql.SQL(
+                    "select string_agg(place, ', '), row from ("
+                    "select 'missing' as place, {} as row from ({}) as model"
+                    " union all select 'left over', {} from {}) as compared"
+                    " group by row having count(*) filter (where place = 'missing') <> count(*) / 2.0"
+                ).format(reading, sql.SQL(query), reading, sql.Identifier(*name.split("."))),
+                prepare=True,
+            ).fetchall()
+            found += [f"{name}: {places} {row}" for places, row in rows]
+        return found
 
     def differences(self, connection: psycopg.Connection) -> list[str]:
         """Compare the tables as they are with a rebuild from nothing, table by table."""
