@@ -416,8 +416,8 @@ class World:
             for table, *_ in self.archives:
                 self.connection.execute(f"delete from archive.{table.replace('.', '__')}".encode())
             self.connection.execute("select public.forget_refreshes()")
-            self.refresher.collect(self.connection)  # that a price is as it was
-            self.connection.execute("delete from ops.changes")
+        self.refresher.collect(self.connection)  # that a price is as it was
+        self.connection.execute("delete from ops.changes")
         self.connection.execute(
             "select ops.create_month_partitions(partrelid::regclass, '2026-03-01', '2026-04-01')"
             " from pg_partitioned_table where partrelid::regclass::text !~ '^archive'"
