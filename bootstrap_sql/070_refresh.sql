@@ -290,8 +290,10 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('ops.collect_changes', 0));
     select * into last_collection from ops.collections;
     seen_now := pg_current_snapshot();
-    -- To look through every partition takes longer than all that is to be done when nothing is.
+    -- To look through every partition takes longer than all that is to be done when nothing is. What this
+    -- transaction has written, a new day at least, no other number tells.
     if last_collection.server = ops.server_identity()
+        and pg_current_xact_id_if_assigned() is null
         and pg_snapshot_xmin(seen_now) = pg_snapshot_xmax(seen_now)
         and pg_snapshot_xmax(seen_now)::text::bigint = last_collection.next_transaction then
         return false;

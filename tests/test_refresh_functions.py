@@ -127,6 +127,24 @@ def test_a_run_looks_through_the_tables_only_where_somebody_has_written(
     daily.connection.execute("select ops.collect_changes()")
     assert value(daily.connection, start) is True, "raw rows were looked at, seeds were not"
     assert value(daily.connection, start) is False
+    with daily.connection.transaction():
+        daily.span("2026-03-30 07:00+00")
+        assert value(daily.connection, start) is True, "its own transaction had written"
+
+
+def test_a_new_day_is_noted_where_nobody_else_has_written(daily: Daily) -> None:
+    """Marts of yesterday until tomorrow, as the run that saw midnight pass was the only one to write."""
+    start = "select ops.start_run('{}')"
+    assert value(daily.connection, start) is True
+    daily.connection.execute("update ops.as_of set as_of_date = as_of_date - 1")
+    daily.connection.execute("select ops.note_content('ops.as_of')")
+    daily.connection.execute(
+        "update ops.collections set next_transaction = pg_current_xact_id()::text::bigint + 1"
+    )
+    noted = "select max(change_id) from ops.changes where table_name = 'ops.as_of'"
+    before = value(daily.connection, noted)
+    assert value(daily.connection, start) is True
+    assert value(daily.connection, noted) > before
 
 
 def test_only_the_days_that_changed_are_replaced(server: TestServer, connect: Connect) -> None:
