@@ -262,11 +262,12 @@ $$
 # which it finds nothing.
 FORGET = """
 create table public.periods as table ops.refreshed_periods;
+create table public.begun as select target from ops.refreshes union all select 'seeds.model_prices';
 do $$
 declare
     name text;
 begin
-    for name in select target from ops.refreshes union all select 'seeds.model_prices'
+    for name in table public.begun
     loop
         execute format('create table public.%I as table %s', name, name);
     end loop;
@@ -276,7 +277,7 @@ create function public.forget_refreshes() returns void language plpgsql as $$
 declare
     name text;
 begin
-    for name in select target from ops.refreshes union all select 'seeds.model_prices'
+    for name in table public.begun
     loop
         execute format('delete from %s', name);
         execute format('insert into %s table public.%I', name, name);
