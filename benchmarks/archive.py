@@ -3,8 +3,9 @@
 `python -m benchmarks.archive` makes three months of traces with ten spans each in a database of the
 embedded server, or of the one that AGENTBOOKS_DATABASE_URL names. One month goes by archive_month beside
 writers, the others by the documents' `delete … returning` into a copy; then traces move row by row beside
-writers; then the first month goes to a file and comes back. AGENTBOOKS_RUNS names a folder of real runs, by
-whose text the files are compared in size. Ratios are within the run.
+writers, who are also listened to beside sessions as busy with something else; then the first month goes
+to a file and comes back. AGENTBOOKS_RUNS names a folder of real runs, by whose text the files are compared
+in size. Ratios are within the run.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ with moved as (
 )
 insert into bench_spans select * from moved
 """
+COMPUTE = "select count(*) from generate_series(1, 300000)"
+WRITE_BYTES = "insert into bench_bytes select repeat('x', 900) from generate_series(1, 1000)"
 DEAD_ROWS = """
 select coalesce(sum(pg_stat_get_dead_tuples(t.relid)), 0)
 from pg_partition_tree('observability.spans') as t
@@ -149,6 +152,17 @@ def _move_rows(connection: psycopg.Connection, url: str, alone: float) -> None:
         f"{moved:,} traces row by row beside writers: {moved / seconds:,.0f} rows/s (bar 20,000); "
         f"writers' p99 {p99(beside) / alone:.1f} times as long as alone (bar 2)"
     )
+    # What the same processors and the same disk give beside anything as busy.
+    connection.execute("create table bench_bytes (bytes text)")
+    for what, statement in (("only computes", COMPUTE), ("only writes 25 MB/s", WRITE_BYTES)):
+        with writers(url, _write, PAUSE, WRITERS) as beside:
+            over = time.perf_counter() + LISTENING
+            while time.perf_counter() < over:
+                took = _seconds(connection, statement)
+                time.sleep(max(0.0, 0.04 - took) if statement == WRITE_BYTES else 0.0)
+        print(
+            f"beside a session that {what}: writers' p99 {p99(beside) / alone:.1f} times as long as alone"
+        )
 
 
 def _move_to_files(connection: psycopg.Connection, spans: int, by_delete: float) -> None:
