@@ -213,29 +213,38 @@ anomalies as (
         and (is_over or score > 0)
 ),
 
+-- One value for each day, so that what a day's cost is made of is read once: the planner expects a single
+-- anomaly, and would read it again for each, thousands of times when all of a company stands still.
+anomalous_days as materialized (
+    select
+        usage_date,
+        jsonb_object_agg(scope_kind || ' ' || scope_key, true) as scopes
+    from anomalies
+    group by usage_date
+),
+
 -- What the day's cost is made of, against the same weekday of the four weeks before.
 parts as (
     select
-        anomalies.usage_date,
-        anomalies.scope_kind,
-        anomalies.scope_key,
+        anomalous_days.usage_date,
+        scopes.scope_kind,
+        scopes.scope_key,
         components.dimension,
         components.component_key,
         coalesce(sum(costs.cost_usd) filter (where weeks_before = 0), 0) as actual_usd,
         coalesce(sum(costs.cost_usd) filter (where weeks_before > 0), 0) as usual_usd
-    from anomalies
+    from anomalous_days
     cross join generate_series(0, 4) as weeks_before
-    inner join costs on anomalies.usage_date - 7 * weeks_before = costs.usage_date
+    inner join costs on anomalous_days.usage_date - 7 * weeks_before = costs.usage_date
     cross join lateral (values {{ cost_scopes("costs") }}) as scopes (scope_kind, scope_key)
     cross join lateral (values {{ cost_scopes("costs") }}) as components (dimension, component_key)
     where
-        scopes.scope_kind = anomalies.scope_kind
-        and scopes.scope_key = anomalies.scope_key
-        and components.dimension not in ('total', anomalies.scope_kind)
+        anomalous_days.scopes ? (scopes.scope_kind || ' ' || scopes.scope_key)
+        and components.dimension not in ('total', scopes.scope_kind)
     group by
-        anomalies.usage_date,
-        anomalies.scope_kind,
-        anomalies.scope_key,
+        anomalous_days.usage_date,
+        scopes.scope_kind,
+        scopes.scope_key,
         components.dimension,
         components.component_key
 ),
