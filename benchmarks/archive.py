@@ -154,12 +154,15 @@ def _move_rows(connection: psycopg.Connection, url: str, alone: float) -> None:
     )
     # What the same processors and the same disk give beside anything as busy.
     connection.execute("create table bench_bytes (bytes text)")
-    for what, statement in (("only computes", COMPUTE), ("only writes 25 MB/s", WRITE_BYTES)):
+    for what, statement, pace in (
+        ("only computes", COMPUTE, 0.0),
+        ("only writes 25 MB/s", WRITE_BYTES, 0.04),
+    ):
         with writers(url, _write, PAUSE, WRITERS) as beside:
             over = time.perf_counter() + LISTENING
             while time.perf_counter() < over:
                 took = _seconds(connection, statement)
-                time.sleep(max(0.0, 0.04 - took) if statement == WRITE_BYTES else 0.0)
+                time.sleep(max(0.0, pace - took))
         print(
             f"beside a session that {what}: writers' p99 {p99(beside) / alone:.1f} times as long as alone"
         )

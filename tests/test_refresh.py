@@ -261,8 +261,8 @@ $$
 # A truncated archive, or whole tables to refresh, would have the next sequence begin with a rebuild, after
 # which it finds nothing.
 FORGET = """
-create table public.periods as table ops.refreshed_periods;
-create table public.begun as select target from ops.refreshes union all select 'seeds.model_prices';
+create table public.begun as
+select target from ops.refreshes union all values ('seeds.model_prices'), ('ops.refreshed_periods');
 do $$
 declare
     name text;
@@ -282,8 +282,6 @@ begin
         execute format('delete from %s', name);
         execute format('insert into %s table public.%I', name, name);
     end loop;
-    delete from ops.refreshed_periods;
-    insert into ops.refreshed_periods table public.periods;
 end
 $$
 """
@@ -478,9 +476,9 @@ def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[Wo
         for kind in WRITES:
             if not kind.startswith(("drop", "truncate", "unmap")):
                 made.do((kind, number, number, number))
-    for write in ("", CLEANING):
-        made.write(write)
-        made.refresher.refresh(made.connection)
+    made.refresher.refresh(made.connection)
+    made.write(CLEANING)
+    made.refresher.refresh(made.connection)
     made.connection.execute(FORGET.encode())
     yield made
     made.close()
