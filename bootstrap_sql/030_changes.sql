@@ -84,6 +84,22 @@ comment on function ops.stamp_change_and_update() is
 'Trigger: before each update, sets change_id to the running transaction and updated_at to the time.';
 
 
+-- An application that was there before its tables were adopted knows no version, and goes on.
+create function ops.raise_version() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    new.version := old.version + 1;
+    return new;
+end
+$function$;
+
+comment on function ops.raise_version() is
+'Trigger, on adopted tables: before an update that leaves version as it is, raises it by one, so that those '
+'who go by it notice.';
+
+
 -- Those find the rows that are there. A row that was deleted, or moved to another day or key, leaves
 -- what it was counted under: triggers write that down, once per statement, and not on insert.
 

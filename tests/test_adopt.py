@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import originals
 import psycopg
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 NAMED = {system: f"legacy_{system}" for system in schemas.SYSTEMS}
 APPLICATION = "legacy_app"
-WRITTEN = ("legacy_raaf.raaf_tracing_traces", "legacy_raaf.raaf_tracing_spans")
 
 
 def make_originals(server: TestServer, systems: tuple[str, ...] = schemas.SYSTEMS) -> str:
@@ -185,76 +186,171 @@ def connection_to(url: str) -> psycopg.Connection:
     return psycopg.connect(url, autocommit=True)
 
 
+@dataclass(frozen=True)
+class Family:
+    """A table that an application writes to, one whose rows hang under its rows, and how it does.
+
+    An insert takes the key and what the row says; that of a child takes its parent's key between them.
+    """
+
+    parent: str
+    parent_key: str
+    parent_says: str
+    parent_insert: str
+    child: str
+    child_key: str
+    child_says: str
+    child_insert: str
+
+
+FAMILIES = (
+    Family(
+        "legacy_raaf.raaf_tracing_traces",
+        "trace_id",
+        "workflow_name",
+        "(trace_id, workflow_name, started_at, created_at, updated_at) values (%s, %s, now(), now(), now())",
+        "legacy_raaf.raaf_tracing_spans",
+        "span_id",
+        "duration_ms",
+        "(span_id, trace_id, name, start_time, duration_ms, created_at, updated_at)"
+        " values (%s, %s, 's', now(), %s, now(), now())",
+    ),
+    Family(
+        "legacy_observability.traces",
+        "trace_id",
+        "query",
+        "(trace_id, query, workflow_id, execution_id, started_at)"
+        " values (%s, %s, 'w', gen_random_uuid(), now())",
+        "legacy_observability.spans",
+        "span_id",
+        "duration_ms",
+        "(span_id, trace_id, duration_ms, span_type, name, started_at)"
+        " values (%s, %s, %s, 'llm', 's', now())",
+    ),
+    Family(
+        "legacy_traceability.execution_traces",
+        "id",
+        "prompt_text",
+        "(id, prompt_text, correlation_id, root_id, session_id, source)"
+        " values (%s, %s, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'cli')",
+        "legacy_traceability.hook_executions",
+        "id",
+        "duration_ms",
+        "(id, trace_id, duration_ms, hook_type, hook_name, execution_order, started_at)"
+        " values (%s, %s, %s, 'PreToolUse', 'h', 1, now())",
+    ),
+    Family(
+        "legacy_chat.users",
+        "id",
+        "full_name",
+        "(id, full_name) values (%s, %s)",
+        "legacy_chat.conversation_sessions",
+        "id",
+        "message_count",
+        "(id, user_id, message_count, conversation_id) values (%s, %s, %s, gen_random_uuid())",
+    ),
+    Family(
+        "legacy_agentic.agents",
+        "agent_id",
+        "name",
+        "(agent_id, name, persona_type, capabilities) values (%s, %s, 'assistant', '{}')",
+        "legacy_agentic.agent_sessions",
+        "session_id",
+        "trust_level",
+        "(session_id, agent_id, trust_level) values (%s, %s, %s)",
+    ),
+)
+# What bootstrap_sql itself fills, with the time.
+DATED = ("legacy_agentic.schema_versions", "legacy_chat.context_templates")
+WRITTEN = [table for family in FAMILIES for table in (family.parent, family.child)]
+
+
 @dataclass
 class Application:
-    """What writers left of traces and spans of their own."""
+    """What writers left of rows of their own: what each says, by family and writer, then by its key."""
 
-    traces: dict[str, str] = field(default_factory=dict)
-    spans: dict[str, int] = field(default_factory=dict)
+    parents: defaultdict[tuple[Family, int], dict[str, str]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    children: defaultdict[tuple[Family, int], dict[str, int]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
 
     def draw_write(self, number: int, draw: Random) -> Write:
-        """Begin a trace, or write or delete a span of one; told who writes, and chance."""
-        traces = [key for key in list(self.traces) if key.startswith(f"{number} ")]
-        spans = [key for key in list(self.spans) if key.startswith(f"{number} ")]
-        key, chance, said = f"{number} {draw.getrandbits(64)}", draw.random(), draw.randrange(1000)
-        if not traces or chance < 0.2:
-            self.traces[key] = f"flow {said}"
-            return (
-                "insert into legacy_raaf.raaf_tracing_traces"
-                " (trace_id, workflow_name, started_at, created_at, updated_at)"
-                " values (%s, %s, now(), now(), now())"
-            ), (key, self.traces[key])
+        """Begin a parent, or write or delete a child of one; told who writes, and chance."""
+        family = draw.choice(FAMILIES)
+        parents, children = self.parents[family, number], self.children[family, number]
+        key, chance, said = str(UUID(int=draw.getrandbits(128))), draw.random(), draw.randrange(5)
+        if not parents or chance < 0.2:
+            parents[key] = f"says {said}"
+            return f"insert into {family.parent} {family.parent_insert}", (key, parents[key])
         if chance < 0.4:
-            trace = draw.choice(traces)
-            self.traces[trace] = f"flow {said}"
+            parent = draw.choice(list(parents))
+            parents[parent] = f"says {said}"
             return (
-                "update legacy_raaf.raaf_tracing_traces set workflow_name = %s where trace_id = %s"
-            ), (self.traces[trace], trace)
-        if not spans or chance < 0.7:
-            self.spans[key] = said
-            return (
-                "insert into legacy_raaf.raaf_tracing_spans"
-                " (span_id, trace_id, name, start_time, duration_ms, created_at, updated_at)"
-                " values (%s, %s, 's', now(), %s, now(), now())"
-            ), (key, draw.choice(traces), said)
-        span = draw.choice(spans)
+                f"update {family.parent} set {family.parent_says} = %s where {family.parent_key} = %s"
+            ), (parents[parent], parent)
+        if not children or chance < 0.7:
+            children[key] = said
+            return f"insert into {family.child} {family.child_insert}", (
+                key,
+                draw.choice(list(parents)),
+                said,
+            )
+        child = draw.choice(list(children))
         if chance < 0.9:
-            self.spans[span] = said
+            children[child] = said
             return (
-                "update legacy_raaf.raaf_tracing_spans set duration_ms = %s where span_id = %s"
-            ), (said, span)
-        del self.spans[span]
-        return "delete from legacy_raaf.raaf_tracing_spans where span_id = %s", (span,)
+                f"update {family.child} set {family.child_says} = %s where {family.child_key} = %s"
+            ), (said, child)
+        del children[child]
+        return f"delete from {family.child} where {family.child_key} = %s", (child,)
 
     def check(self, url: str) -> None:
         """Find every row once and as it was left, and the older one as it was."""
         with connection_to(url) as connection:
-            found = connection.execute(
-                "select trace_id, workflow_name from legacy_raaf.raaf_tracing_traces"
-            ).fetchall()
-            assert sorted(found) == sorted((self.traces | {"trace_1": "Refund"}).items())
-            found = connection.execute(
-                "select span_id, duration_ms::int from legacy_raaf.raaf_tracing_spans"
-            ).fetchall()
-            assert sorted(found) == sorted((self.spans | {"span_1": 5}).items())
+            for family in FAMILIES:
+                for table, key, says, left, older in (
+                    (
+                        family.parent,
+                        family.parent_key,
+                        family.parent_says,
+                        self.parents,
+                        {"trace_1": "Refund"},
+                    ),
+                    (
+                        family.child,
+                        family.child_key,
+                        family.child_says,
+                        self.children,
+                        {"span_1": 5},
+                    ),
+                ):
+                    expected = dict(older) if table.startswith("legacy_raaf") else {}
+                    for (written, _), rows in left.items():
+                        if written == family:
+                            expected |= rows
+                    found = connection.execute(
+                        f"select {key}::text, {says} from {table}".encode()
+                    ).fetchall()
+                    assert sorted(found) == sorted(expected.items()), table
 
 
 def test_killed_anywhere_it_ends_as_if_undisturbed(server18: TestServer, tmp_path: Path) -> None:
     """An adoption or a revert that dies half-way, or a write beside it that is refused or lost."""
-    systems = ("raaf", "observability")
-    names = [f"--schema={system}={NAMED[system]}" for system in systems]
+    names = [f"--schema={system}={name}" for system, name in NAMED.items()]
     there: tuple[str, ...] = ("bootstrap", *names, "--adopt", "--yes")
     back: tuple[str, ...] = ("bootstrap", "--revert", "all")
 
     def made() -> str:
-        url = make_originals(server18, systems)
+        url = make_originals(server18)
         with connection_to(url) as connection:
             connection.execute(TRACE_AND_SPAN)
         return url
 
     def state(url: str) -> dict[str, Any]:
         found = contents(url)
-        for table in WRITTEN:
+        for table in found.keys() & {*WRITTEN, *DATED}:
             found[table].pop("rows")
         for table in found.keys() - {"routines", "rights"}:
             for column in found[table]["columns"].values():
@@ -358,6 +454,46 @@ def test_the_application_goes_on(small: str) -> None:
     for found in (before, after):
         found["legacy_raaf.raaf_tracing_spans"].pop("rows")
     assert differences(before, after) == []
+
+
+def test_an_owner_whom_no_policy_bound_goes_on(small: str) -> None:
+    """A table with row level security that is taken from its owner, who was exempt from it."""
+    adopted(small)
+    with connection_to(small) as connection:
+        connection.execute(f"set role {APPLICATION}".encode())
+        for number in range(2):
+            connection.execute(
+                "insert into legacy_observability.traces (workflow_id, execution_id, started_at)"
+                " values ('w', %s, now())",
+                (number,),
+            )
+        assert (
+            connection.execute("update legacy_observability.traces set query = 'q'").rowcount == 2
+        )
+        connection.execute("reset role")
+        adopt.revert(connection, "all")
+
+
+def test_an_application_that_knows_no_version_goes_on(server18: TestServer) -> None:
+    """An update that is refused since the column is there which it does not know of, or that others miss."""
+    url = make_originals(server18, ("agentic",))
+    insert = (
+        "insert into legacy_agentic.agents (name, persona_type, capabilities)"
+        " values ('a', 'assistant', '{}')"
+    )
+    with connection_to(url) as connection:
+        connection.execute(insert.encode())
+        adopted(url)
+        for says in ("b", "c"):
+            connection.execute("update legacy_agentic.agents set name = %s", (says,))
+        assert value(connection, "select version from legacy_agentic.agents") == 3
+        raised = connection.execute(
+            "update legacy_agentic.agents set version = 2 where version = 1"
+        )
+        assert raised.rowcount == 0, "who goes by the version finds another one"
+        with pytest.raises(psycopg.DatabaseError, match="version 4 expected, 5 given"):
+            connection.execute("update legacy_agentic.agents set version = 5")
+        adopt.revert(connection, "all")
 
 
 def test_rows_that_break_a_rule_are_counted_and_stay(small: str) -> None:

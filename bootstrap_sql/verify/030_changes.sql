@@ -3,6 +3,7 @@
 select
     'ops.stamp_change()'::regprocedure,
     'ops.stamp_change_and_update()'::regprocedure,
+    'ops.raise_version()'::regprocedure,
     'ops.mark_departed_rows()'::regprocedure,
     'ops.capture_changes(regclass, text)'::regprocedure,
     'ops.is_lifecycle()'::regprocedure,
