@@ -95,12 +95,13 @@ class World:
         return FIRST_DAY + timedelta(days=self.days - 1)
 
     def write_day(self, spans: int) -> None:
-        """Write the runs of the next day, in one transaction, as a load does."""
+        """Write the runs of the next day, in one transaction, as a load does; it costs what others cost."""
         first = self.runs + 1
         self.runs += round(spans / SPANS_PER_RUN)
         self.days += 1
         self.connection.execute(
-            "select bench.write_day(%s, %s, %s)", (self.last_day, first, self.runs)
+            "select bench.write_day(%s, %s, %s, %s)",
+            (self.last_day, first, self.runs, round(self.size / DAYS / spans)),
         )
 
     def refresh(self, *, is_full: bool = False) -> tuple[Seconds, float]:

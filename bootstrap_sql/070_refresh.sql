@@ -339,10 +339,11 @@ declare
     last_seen pg_snapshot;
 begin
     select r.seen into last_seen from ops.refreshes as r where r.target = refreshed;
-    -- Asked first, as that is planned once in a session.
-    if last_seen is not null and not exists (
-        select from ops.changes as c where c.change_id >= pg_snapshot_xmin(last_seen)::text::bigint
-    ) then
+    -- Asked first, as that is planned once in a session; for the newest, which is read off the index.
+    if last_seen is not null and (
+        select max(c.change_id) from ops.changes as c
+        where c.change_id >= pg_snapshot_xmin(last_seen)::text::bigint
+    ) is null then
         return;
     end if;
     return query execute format(
@@ -756,9 +757,13 @@ begin
 
     if not is_whole and not exists (select from ops.unseen_changes(target_name, inputs || thawed)) then
         refreshed_what := 'nothing';
-        -- What it has seen holds back only changes of others that are still kept.
-        if last_refresh.inputs <> inputs or last_refresh.dirty_sql <> dirty_sql
-            or exists (select from ops.changes) then
+        -- Noted anew only if that lets go of changes of others, which are kept until every table has seen them.
+        if last_refresh.inputs <> inputs or last_refresh.dirty_sql <> dirty_sql or (
+            select max(c.change_id) from ops.changes as c
+            where
+                c.change_id >= pg_snapshot_xmin(last_refresh.seen)::text::bigint
+                and c.change_id < pg_snapshot_xmin(seen_now)::text::bigint
+        ) is not null then
             update ops.refreshes as r
             set seen = seen_now, inputs = refresh.inputs, dirty_sql = refresh.dirty_sql, refreshed_at = default
             where r.target = target_name;
@@ -878,36 +883,29 @@ begin
 
         -- Only rows that differ are written: readers of the table, its indexes and the models on it
         -- are left in peace by what comes out the same.
-        execute 'drop table if exists pg_temp.refreshed_rows, pg_temp.gone_rows, pg_temp.come_rows';
+        execute 'drop table if exists pg_temp.changed_rows';
         execute format(
-            'create temp table refreshed_rows on commit drop as select * from (%s) as m where %s',
-            model_sql, in_target
+            'create temp table changed_rows on commit drop as '
+            'select %1$s, sum(copies) as copies from ('
+            'select *, 1 as copies from (%2$s) as m where %3$s '
+            'union all select %1$s, -1 from %4$s where %3$s) as r group by %1$s having sum(copies) <> 0',
+            array_to_string(column_names, ', '), model_sql, in_target, refreshed
         );
         execute format(
-            'create temp table gone_rows on commit drop as '
-            'select * from %s where %s except all select * from refreshed_rows', refreshed, in_target
-        );
-        execute format(
-            'create temp table come_rows on commit drop as '
-            'select * from refreshed_rows except all select * from %s where %s', refreshed, in_target
-        );
-        execute format(
-            'insert into ops.changes (table_name, keys) select %1$L, to_jsonb(k) '
-            'from (select %2$s from gone_rows union select %2$s from come_rows) as k',
+            'insert into ops.changes (table_name, keys) '
+            'select %L, to_jsonb(k) from (select distinct %s from changed_rows) as k',
             target_name, published_keys
         );
         execute format(
-            'delete from %1$s where %2$s and %3$s in (select g.%3$s from gone_rows as g)',
+            'delete from %1$s where %2$s and %3$s in (select c.%3$s from changed_rows as c where c.copies < 0)',
             refreshed, in_target, column_names[1]
         );
         get diagnostics rows_deleted = row_count;
+        -- As often as the model has it, though a second time breaks the key: no error of a model goes unseen.
         execute format(
-            case
-                when can_move then 'insert into %1$s select c.* from come_rows as c '
-                    'where not exists (select from %1$s as t where t.%2$s = c.%2$s)'
-                else 'insert into %1$s select * from come_rows'
-            end,
-            refreshed, column_names[1]
+            'insert into %1$s select %2$s from changed_rows as c cross join generate_series(1, c.copies)'
+            || case when can_move then ' where not exists (select from %1$s as t where t.%3$s = c.%3$s)' else '' end,
+            refreshed, array_to_string(column_names, ', '), column_names[1]
         );
         get diagnostics rows_inserted = row_count;
         -- Of a day that is new the planner knows nothing, and would expect one row of it in the models that are
@@ -921,7 +919,10 @@ begin
             execute format('analyze %s (%I)', refreshed, grain_column);
         end if;
         if can_move then
-            execute ops.note_moved_rows(refreshed, grain_column, column_names[1], 'pg_temp.refreshed_rows');
+            execute ops.note_moved_rows(
+                refreshed, grain_column, column_names[1],
+                '(select * from pg_temp.changed_rows where copies > 0)'
+            );
         end if;
     else
         refreshed_what := 'nothing';
