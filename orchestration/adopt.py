@@ -44,7 +44,7 @@ SHAPES = """
 select n.nspname || '.' || c.relname, jsonb_build_object(
     'owner', c.relowner::regrole::text,
     'is_secured', c.relrowsecurity,
-    'is_owner_secured', c.relrowsecurity and c.relforcerowsecurity,
+    'is_forced', c.relforcerowsecurity,
     'comment', obj_description(c.oid, 'pg_class'),
     'month', (
         select a.attname from pg_partitioned_table as p
@@ -567,6 +567,8 @@ def _report(
     ]
     if not original["is_secured"]:
         said.append("  has row level security switched on")
+    if original["is_forced"]:
+        said.append(f"  no longer forces row level security on its owner, who is {OWNER} now")
     if unbound := _unbound(original):
         said.append(f"  shows every row, as before, to {', '.join(unbound)}")
     if notes.target["month"]:
@@ -734,6 +736,9 @@ def _prepare(connection: psycopg.Connection[Any], table: str, adoption: Adoption
                 f"create policy {APPLICATION} on {table} to {', '.join(unbound)}"
                 " using (true) with check (true)"
             )
+        if original["is_forced"]:
+            # The owner is ours now, whose functions have to see every row.
+            statements.append(f"alter table {table} no force row level security")
     statements += _column_changes(table, now, goal, {})
     statements += [
         statement
@@ -763,7 +768,7 @@ def _unbound(original: Shape) -> list[str]:
     """Those whom no policy bound: everybody without row level security, else the owner."""
     if not original["is_secured"]:
         return _users(original)
-    return [] if original["is_owner_secured"] else sorted({original["owner"]} - {OWNER})
+    return [] if original["is_forced"] else sorted({original["owner"]} - {OWNER})
 
 
 def _schemas_and_users(adoption: Adoption) -> list[tuple[str, str]]:
@@ -1218,6 +1223,8 @@ def _restore_rights(connection: psycopg.Connection[Any], table: str, original: S
         statements.append(f"drop policy {APPLICATION} on {table}")
     if now["is_secured"] and not original["is_secured"]:
         statements.append(f"alter table {table} disable row level security")
+    if original["is_forced"] and not now["is_forced"]:
+        statements.append(f"alter table {table} force row level security")
     if now["owner"] != original["owner"]:
         statements.append(f"alter table {table} owner to {original['owner']}")
     for sequence in _sequences(connection, table):

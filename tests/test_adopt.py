@@ -456,22 +456,32 @@ def test_the_application_goes_on(small: str) -> None:
     assert differences(before, after) == []
 
 
-def test_an_owner_whom_no_policy_bound_goes_on(small: str) -> None:
-    """A table with row level security that is taken from its owner, who was exempt from it."""
-    adopted(small)
-    with connection_to(small) as connection:
-        connection.execute(f"set role {APPLICATION}".encode())
-        for number in range(2):
-            connection.execute(
-                "insert into legacy_observability.traces (workflow_id, execution_id, started_at)"
-                " values ('w', %s, now())",
-                (number,),
-            )
-        assert (
-            connection.execute("update legacy_observability.traces set query = 'q'").rowcount == 2
+def test_policies_bind_an_owner_whom_they_bound(server18: TestServer) -> None:
+    """A table taken from an owner whom its policies did not bind, and one from an owner whom they did."""
+    url = make_originals(server18, ("observability",))
+    with connection_to(url) as connection:
+        connection.execute(
+            "with trace as (insert into legacy_observability.traces (workflow_id, execution_id)"
+            " values ('w', 'e') returning trace_id)"
+            " insert into legacy_observability.spans (trace_id, span_type, name, started_at)"
+            " select trace_id, 'llm', 's', now() from trace"
         )
+        connection.execute("alter table legacy_observability.spans force row level security")
+        before = contents(url)
+        adopted(url)
+        # No policy of the originals lets anybody change a row.
+        for role, spans_changed in ((APPLICATION, 0), ("agentbooks_owner", 1)):
+            connection.execute(f"set role {role}".encode())
+            for table, changed in (("traces", 1), ("spans", spans_changed)):
+                change = f"update legacy_observability.{table} set status = 'completed'"
+                assert connection.execute(change.encode()).rowcount == changed
         connection.execute("reset role")
         adopt.revert(connection, "all")
+    after = contents(url)
+    for found in (before, after):
+        found["legacy_observability.traces"].pop("rows")
+        found["legacy_observability.spans"].pop("rows")
+    assert differences(before, after) == []
 
 
 def test_an_application_that_knows_no_version_goes_on(server18: TestServer) -> None:
