@@ -34,7 +34,7 @@ NEEDS_VECTOR = "-- requires: vector"
 ADOPTED = (
     r"^create table {table}\b",
     r"^create table \S+ partition of {table}\b",
-    r"^alter table {table}(_default)?\b",
+    r"^alter table {table}(_default)?\b(?! disable trigger)",
     r"^create (unique )?index \S+ on {table}\b",
     r"^select ops\.create_month_partitions\( ?'{table}'",
     r"^(update|insert into|lock table|drop table|delete from) {table}\b",

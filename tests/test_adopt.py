@@ -115,6 +115,27 @@ def differences(before: Any, after: Any, place: str = "") -> list[str]:
     return [] if before == after else [f"{place}: {before} is now {after}"]
 
 
+def refused_updates(connection: psycopg.Connection, tables: list[str]) -> list[str]:
+    """Have the application write all rows of tables as they are; tell where it may not."""
+    told = []
+    for table in tables:
+        if not table.startswith(tuple(NAMED.values())):
+            continue
+        column = columns(connection, table)[-1]
+        with connection.transaction(force_rollback=True):
+            count = value(connection, f"select count(*) from {table}")
+            try:
+                connection.execute(f"set local role {APPLICATION}".encode())
+                written = connection.execute(
+                    f'update {table} set "{column}" = "{column}"'.encode()
+                ).rowcount
+                if written != count:
+                    told.append(f"{table}: {written} of {count} rows")
+            except psycopg.Error as error:
+                told.append(f"{table}: {error}")
+    return told
+
+
 def adopted(url: str, *, is_confirmed: bool = True) -> list[str]:
     """Take over what there is, and return what was told."""
     told: list[str] = []
@@ -159,8 +180,13 @@ def test_originals_are_taken_over_and_given_back(
         assert [row for row in bootstrap.verify(connection) if row[1]] == []
         found = catalog.compare(connection)
         assert [line for line in catalog.lines(found) if ": " in line] == []
+        told = refused_updates(connection, list(before))
+        assert ["the audit log is insert only" in line for line in told] == [True], told
         with psycopg.connect(ours) as other:
             salt = value(other, "select salt from ops.pseudonym_salt")
+            asleep = value(other, SLEEPING)
+            assert asleep, "the negative control: there are triggers that wait for a migration"
+            assert value(connection, SLEEPING) == asleep
         connection.execute("update ops.pseudonym_salt set salt = %s", (salt,))
     # With all of dbt's tests.
     build_marts(filled)
@@ -260,6 +286,11 @@ FAMILIES = (
         "(session_id, agent_id, trust_level) values (%s, %s, %s)",
     ),
 )
+SLEEPING = """
+select array_agg(c.relname || ' ' || g.tgname order by c.relname, g.tgname)
+from pg_trigger as g inner join pg_class as c on g.tgrelid = c.oid
+where g.tgenabled = 'D' and not c.relispartition
+"""
 # What bootstrap_sql itself fills, with the time.
 DATED = ("legacy_agentic.schema_versions", "legacy_chat.context_templates")
 WRITTEN = [table for family in FAMILIES for table in (family.parent, family.child)]
