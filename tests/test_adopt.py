@@ -270,10 +270,10 @@ FAMILIES = (
         "id",
         "full_name",
         "(id, full_name) values (%s, %s)",
-        "legacy_chat.conversation_sessions",
+        "legacy_chat.chat_messages",
         "id",
-        "message_count",
-        "(id, user_id, message_count, conversation_id) values (%s, %s, %s, gen_random_uuid())",
+        "content",
+        "(id, sender_user_id, content) values (%s, %s, %s)",
     ),
     Family(
         "legacy_agentic.agents",
@@ -303,7 +303,7 @@ class Application:
     parents: defaultdict[tuple[Family, int], dict[str, str]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    children: defaultdict[tuple[Family, int], dict[str, int]] = field(
+    children: defaultdict[tuple[Family, int], dict[str, str]] = field(
         default_factory=lambda: defaultdict(dict)
     )
 
@@ -311,7 +311,11 @@ class Application:
         """Begin a parent, or write or delete a child of one; told who writes, and chance."""
         family = draw.choice(FAMILIES)
         parents, children = self.parents[family, number], self.children[family, number]
-        key, chance, said = str(UUID(int=draw.getrandbits(128))), draw.random(), draw.randrange(5)
+        key, chance, said = (
+            str(UUID(int=draw.getrandbits(128))),
+            draw.random(),
+            str(draw.randrange(5)),
+        )
         if not parents or chance < 0.2:
             parents[key] = f"says {said}"
             return f"insert into {family.parent} {family.parent_insert}", (key, parents[key])
@@ -354,7 +358,7 @@ class Application:
                         family.child_key,
                         family.child_says,
                         self.children,
-                        {"span_1": 5},
+                        {"span_1": "5"},
                     ),
                 ):
                     expected = dict(older) if table.startswith("legacy_raaf") else {}
@@ -362,7 +366,7 @@ class Application:
                         if written == family:
                             expected |= rows
                     found = connection.execute(
-                        f"select {key}::text, {says} from {table}".encode()
+                        f"select {key}::text, {says}::text from {table}".encode()
                     ).fetchall()
                     assert sorted(found) == sorted(expected.items()), table
 
