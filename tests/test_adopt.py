@@ -237,9 +237,9 @@ FAMILIES = (
         "(trace_id, workflow_name, started_at, created_at, updated_at) values (%s, %s, now(), now(), now())",
         "legacy_raaf.raaf_tracing_spans",
         "span_id",
-        "duration_ms",
-        "(span_id, trace_id, name, start_time, duration_ms, created_at, updated_at)"
-        " values (%s, %s, 's', now(), %s, now(), now())",
+        "name",
+        "(span_id, trace_id, name, start_time, created_at, updated_at)"
+        " values (%s, %s, %s, now(), now(), now())",
     ),
     Family(
         "legacy_observability.traces",
@@ -358,7 +358,7 @@ class Application:
                         family.child_key,
                         family.child_says,
                         self.children,
-                        {"span_1": "5"},
+                        {"span_1": "s"},
                     ),
                 ):
                     expected = dict(older) if table.startswith("legacy_raaf") else {}

@@ -2,7 +2,10 @@
 {{ config(
     materialized="incremental",
     period="usage_date",
-    indexes=[{"columns": ["usage_date", "cost_daily_key"], "unique": true}],
+    indexes=[
+        {"columns": ["usage_date", "cost_daily_key"], "unique": true},
+        {"columns": ["model", "usage_date"]},
+    ],
 ) }}
 
 {{ dirtied_by([ref("agent_runs")], days_of_run_activity(ref("int_runs__daily_activity"))) }}
