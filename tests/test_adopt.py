@@ -213,162 +213,150 @@ def connection_to(url: str) -> psycopg.Connection:
 
 
 @dataclass(frozen=True)
-class Family:
-    """A table that an application writes to, one whose rows hang under its rows, and how it does.
+class Table:
+    """A table that an application writes to: its key, a column that says something, and how a row begins.
 
     An insert takes the key and what the row says; that of a child takes its parent's key between them.
     """
 
-    parent: str
-    parent_key: str
-    parent_says: str
-    parent_insert: str
-    child: str
-    child_key: str
-    child_says: str
-    child_insert: str
+    name: str
+    key: str
+    says: str
+    insert: str
 
 
+# A table of each system, and one whose rows hang under its rows.
 FAMILIES = (
-    Family(
-        "legacy_raaf.raaf_tracing_traces",
-        "trace_id",
-        "workflow_name",
-        "(trace_id, workflow_name, started_at, created_at, updated_at) values (%s, %s, now(), now(), now())",
-        "legacy_raaf.raaf_tracing_spans",
-        "span_id",
-        "name",
-        "(span_id, trace_id, name, start_time, created_at, updated_at)"
-        " values (%s, %s, %s, now(), now(), now())",
+    (
+        Table(
+            "legacy_raaf.raaf_tracing_traces",
+            "trace_id",
+            "workflow_name",
+            "(trace_id, workflow_name, started_at, created_at, updated_at)"
+            " values (%s, %s, now(), now(), now())",
+        ),
+        Table(
+            "legacy_raaf.raaf_tracing_spans",
+            "span_id",
+            "name",
+            "(span_id, trace_id, name, start_time, created_at, updated_at)"
+            " values (%s, %s, %s, now(), now(), now())",
+        ),
     ),
-    Family(
-        "legacy_observability.traces",
-        "trace_id",
-        "query",
-        "(trace_id, query, workflow_id, execution_id, started_at)"
-        " values (%s, %s, 'w', gen_random_uuid(), now())",
-        "legacy_observability.spans",
-        "span_id",
-        "duration_ms",
-        "(span_id, trace_id, duration_ms, span_type, name, started_at)"
-        " values (%s, %s, %s, 'llm', 's', now())",
+    (
+        Table(
+            "legacy_observability.traces",
+            "trace_id",
+            "query",
+            "(trace_id, query, workflow_id, execution_id, started_at)"
+            " values (%s, %s, 'w', gen_random_uuid(), now())",
+        ),
+        Table(
+            "legacy_observability.spans",
+            "span_id",
+            "duration_ms",
+            "(span_id, trace_id, duration_ms, span_type, name, started_at)"
+            " values (%s, %s, %s, 'llm', 's', now())",
+        ),
     ),
-    Family(
-        "legacy_traceability.execution_traces",
-        "id",
-        "prompt_text",
-        "(id, prompt_text, correlation_id, root_id, session_id, source)"
-        " values (%s, %s, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'cli')",
-        "legacy_traceability.hook_executions",
-        "id",
-        "duration_ms",
-        "(id, trace_id, duration_ms, hook_type, hook_name, execution_order, started_at)"
-        " values (%s, %s, %s, 'PreToolUse', 'h', 1, now())",
+    (
+        Table(
+            "legacy_traceability.execution_traces",
+            "id",
+            "prompt_text",
+            "(id, prompt_text, correlation_id, root_id, session_id, source)"
+            " values (%s, %s, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'cli')",
+        ),
+        Table(
+            "legacy_traceability.hook_executions",
+            "id",
+            "duration_ms",
+            "(id, trace_id, duration_ms, hook_type, hook_name, execution_order, started_at)"
+            " values (%s, %s, %s, 'PreToolUse', 'h', 1, now())",
+        ),
     ),
-    Family(
-        "legacy_chat.users",
-        "id",
-        "full_name",
-        "(id, full_name) values (%s, %s)",
-        "legacy_chat.chat_messages",
-        "id",
-        "content",
-        "(id, sender_user_id, content) values (%s, %s, %s)",
+    (
+        Table("legacy_chat.users", "id", "full_name", "(id, full_name) values (%s, %s)"),
+        Table(
+            "legacy_chat.chat_messages",
+            "id",
+            "content",
+            "(id, sender_user_id, content) values (%s, %s, %s)",
+        ),
     ),
-    Family(
-        "legacy_agentic.agents",
-        "agent_id",
-        "name",
-        "(agent_id, name, persona_type, capabilities) values (%s, %s, 'assistant', '{}')",
-        "legacy_agentic.agent_sessions",
-        "session_id",
-        "trust_level",
-        "(session_id, agent_id, trust_level) values (%s, %s, %s)",
+    (
+        Table(
+            "legacy_agentic.agents",
+            "agent_id",
+            "name",
+            "(agent_id, name, persona_type, capabilities) values (%s, %s, 'assistant', '{}')",
+        ),
+        Table(
+            "legacy_agentic.agent_sessions",
+            "session_id",
+            "trust_level",
+            "(session_id, agent_id, trust_level) values (%s, %s, %s)",
+        ),
     ),
 )
+WRITTEN = {table.name: table for family in FAMILIES for table in family}
+# What bootstrap_sql itself fills, with the time.
+DATED = ("legacy_agentic.schema_versions", "legacy_chat.context_templates")
 SLEEPING = """
 select array_agg(c.relname || ' ' || g.tgname order by c.relname, g.tgname)
 from pg_trigger as g inner join pg_class as c on g.tgrelid = c.oid
 where g.tgenabled = 'D' and not c.relispartition
 """
-# What bootstrap_sql itself fills, with the time.
-DATED = ("legacy_agentic.schema_versions", "legacy_chat.context_templates")
-WRITTEN = [table for family in FAMILIES for table in (family.parent, family.child)]
 
 
 @dataclass
 class Application:
-    """What writers left of rows of their own: what each says, by family and writer, then by its key."""
+    """What writers left of rows of their own: by table and writer what each says, by its key."""
 
-    parents: defaultdict[tuple[Family, int], dict[str, str]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    children: defaultdict[tuple[Family, int], dict[str, str]] = field(
+    left: defaultdict[tuple[Table, int], dict[str, str]] = field(
         default_factory=lambda: defaultdict(dict)
     )
 
     def draw_write(self, number: int, draw: Random) -> Write:
-        """Begin a parent, or write or delete a child of one; told who writes, and chance."""
-        family = draw.choice(FAMILIES)
-        parents, children = self.parents[family, number], self.children[family, number]
-        key, chance, said = (
+        """Begin or write a parent, or write or delete a child of one; told who writes, and chance."""
+        parent, child = draw.choice(FAMILIES)
+        parents, children = self.left[parent, number], self.left[child, number]
+        key, said, chance = (
             str(UUID(int=draw.getrandbits(128))),
-            draw.random(),
             str(draw.randrange(5)),
+            draw.random(),
         )
         if not parents or chance < 0.2:
-            parents[key] = f"says {said}"
-            return f"insert into {family.parent} {family.parent_insert}", (key, parents[key])
+            parents[key] = said
+            return f"insert into {parent.name} {parent.insert}", (key, said)
         if chance < 0.4:
-            parent = draw.choice(list(parents))
-            parents[parent] = f"says {said}"
-            return (
-                f"update {family.parent} set {family.parent_says} = %s where {family.parent_key} = %s"
-            ), (parents[parent], parent)
+            return self._say(parent, parents, draw.choice(list(parents)), said)
         if not children or chance < 0.7:
             children[key] = said
-            return f"insert into {family.child} {family.child_insert}", (
-                key,
-                draw.choice(list(parents)),
-                said,
-            )
-        child = draw.choice(list(children))
+            hung = draw.choice(list(parents))
+            return f"insert into {child.name} {child.insert}", (key, hung, said)
+        key = draw.choice(list(children))
         if chance < 0.9:
-            children[child] = said
-            return (
-                f"update {family.child} set {family.child_says} = %s where {family.child_key} = %s"
-            ), (said, child)
-        del children[child]
-        return f"delete from {family.child} where {family.child_key} = %s", (child,)
+            return self._say(child, children, key, said)
+        del children[key]
+        return f"delete from {child.name} where {child.key} = %s", (key,)
+
+    def _say(self, table: Table, rows: dict[str, str], key: str, said: str) -> Write:
+        rows[key] = said
+        return f"update {table.name} set {table.says} = %s where {table.key} = %s", (said, key)
 
     def check(self, url: str) -> None:
-        """Find every row once and as it was left, and the older one as it was."""
+        """Find every row once and as it was left, and the older ones as they were."""
         with connection_to(url) as connection:
-            for family in FAMILIES:
-                for table, key, says, left, older in (
-                    (
-                        family.parent,
-                        family.parent_key,
-                        family.parent_says,
-                        self.parents,
-                        {"trace_1": "Refund"},
-                    ),
-                    (
-                        family.child,
-                        family.child_key,
-                        family.child_says,
-                        self.children,
-                        {"span_1": "s"},
-                    ),
-                ):
-                    expected = dict(older) if table.startswith("legacy_raaf") else {}
-                    for (written, _), rows in left.items():
-                        if written == family:
-                            expected |= rows
-                    found = connection.execute(
-                        f"select {key}::text, {says}::text from {table}".encode()
-                    ).fetchall()
-                    assert sorted(found) == sorted(expected.items()), table
+            for table in WRITTEN.values():
+                expected = dict(OLDER.get(table.name, {}))
+                for (written, _), rows in self.left.items():
+                    if written == table:
+                        expected |= rows
+                found = connection.execute(
+                    f"select {table.key}::text, {table.says}::text from {table.name}".encode()
+                ).fetchall()
+                assert sorted(found) == sorted(expected.items()), table.name
 
 
 def test_killed_anywhere_it_ends_as_if_undisturbed(server18: TestServer, tmp_path: Path) -> None:
@@ -459,6 +447,10 @@ insert into legacy_raaf.raaf_tracing_spans (
 )
 values ('span_1', 'trace_1', 's', 'llm', '2026-03-01 23:30', 5, '2026-03-01 23:30', '2026-03-01 23:30')
 """
+OLDER = {
+    "legacy_raaf.raaf_tracing_traces": {"trace_1": "Refund"},
+    "legacy_raaf.raaf_tracing_spans": {"span_1": "s"},
+}
 
 
 def test_the_application_goes_on(small: str) -> None:
