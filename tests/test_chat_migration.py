@@ -312,7 +312,8 @@ class Writers(RuleBasedStateMachine):
             message.second = words
         if self.phase not in ("idle", "leaving") and message.first is not None:
             message.first = words
-        message.is_to_come_back |= self.phase == "done" and message.is_in_channel
+        if message.second is not None and self.phase == "done":
+            message.is_to_come_back |= message.is_in_channel
 
     @precondition(lambda self: self.expected("first"))
     @rule(data=st.data())
