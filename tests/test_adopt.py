@@ -119,8 +119,6 @@ def refused_updates(connection: psycopg.Connection, tables: list[str]) -> list[s
     """Have the application write all rows of tables as they are; tell where it may not."""
     told = []
     for table in tables:
-        if not table.startswith(tuple(NAMED.values())):
-            continue
         column = columns(connection, table)[-1]
         with connection.transaction(force_rollback=True):
             count = value(connection, f"select count(*) from {table}")
@@ -180,7 +178,7 @@ def test_originals_are_taken_over_and_given_back(
         assert [row for row in bootstrap.verify(connection) if row[1]] == []
         found = catalog.compare(connection)
         assert [line for line in catalog.lines(found) if ": " in line] == []
-        told = refused_updates(connection, list(before))
+        told = refused_updates(connection, sorted(before.keys() - {"routines", "rights"}))
         assert ["the audit log is insert only" in line for line in told] == [True], told
         with psycopg.connect(ours) as other:
             salt = value(other, "select salt from ops.pseudonym_salt")
