@@ -2,6 +2,9 @@
 -- was there before, and a view reads the one or the other. A cluster skips this file, as it has no
 -- triggers.
 --
+-- What a writer's session plans once is planned without `enable_seqscan`: the tables may be empty then.
+-- Where all messages are compared with all, without `enable_mergejoin`, which would read each by an index.
+--
 -- A pair is a message of the same id, time, tenant and speaker in both: whoever takes the id of somebody
 -- else's message has no pair. Only the owner's functions write without being followed, by the condition
 -- `when` of the triggers: so that nothing goes back and forth.
@@ -116,6 +119,7 @@ create function chat.follow_first() returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 set lock_timeout = '400ms'
 as $function$
 declare
@@ -252,6 +256,7 @@ create function chat.make_way() returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $function$
 begin
     if exists (select from chat.chat_messages as o where o.id = new.id) then
@@ -277,6 +282,7 @@ create function chat.follow_second() returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 set lock_timeout = '400ms'
 as $function$
 declare
@@ -295,11 +301,13 @@ begin
                 select from new_rows as p
                 where (select true from chat.chat_messages as o where o.id = p.id)
             ) then
-                delete from chat.chat_messages_v2 as n
-                using new_rows as p
-                where n.id = p.id and n.tenant_id = p.tenant_id
-                    and coalesce(n.sender_user_id, n.sender_agent_id) = coalesce(p.sender_user_id, p.sender_agent_id)
-                    and chat.is_first_session(n.session_id) and not chat.is_first_session(p.session_id);
+                -- Planned each time: a plan from before the copies would look at all of them.
+                execute
+                    'delete from chat.chat_messages_v2 as n using new_rows as p '
+                    'where n.id = p.id and n.tenant_id = p.tenant_id '
+                    'and coalesce(n.sender_user_id, n.sender_agent_id) '
+                    '= coalesce(p.sender_user_id, p.sender_agent_id) '
+                    'and chat.is_first_session(n.session_id) and not chat.is_first_session(p.session_id)';
                 execute format(
                     'update chat.chat_messages as o set %s from new_rows as n where o.id = n.id '
                     'and o.tenant_id = n.tenant_id and coalesce(o.sender_user_id, o.sender_agent_id) '
@@ -495,21 +503,33 @@ comment on column chat.message_id_map.is_copy is
 'Whether it was said in the first table; else it was said in a session and copied into the first.';
 
 
-create function chat.take_migration(variadic phases text[]) returns ops.chat_migration
+create function chat.migration_in(variadic phases text[]) returns ops.chat_migration
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    found_row ops.chat_migration;
+    migration ops.chat_migration;
 begin
-    perform pg_advisory_xact_lock(hashtextextended('ops.chat_migration', 0));
-    select * into found_row from ops.chat_migration;
-    if found_row.phase <> all(phases) then
+    select * into migration from ops.chat_migration;
+    if migration.phase <> all(phases) then
         raise exception 'the migration is in phase %, and this is done in %',
-            found_row.phase, array_to_string(phases, ' or ')
+            migration.phase, array_to_string(phases, ' or ')
             using errcode = 'object_not_in_prerequisite_state';
     end if;
-    return found_row;
+    return migration;
+end
+$function$;
+
+comment on function chat.migration_in(text[]) is
+'The state of the migration, which must be in one of these phases.';
+
+create function chat.take_migration(variadic phases text[]) returns ops.chat_migration
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('ops.chat_migration', 0));
+    return chat.migration_in(variadic phases);
 end
 $function$;
 
@@ -609,70 +629,12 @@ $function$;
 comment on function chat.make_month(date) is
 'Makes a month of chat_messages_v2, or gives up when writers would wait for more than 60 ms.';
 
-create function chat.backfill_messages(blocks int default 100) returns bigint
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '400ms'
-as $function$
-declare
-    migration ops.chat_migration;
-    copying record;
-    rows_at text;
-    copied bigint;
-begin
-    migration := chat.take_migration('parallel', 'gradual', 'done');
-    if migration.closed_change_id is not null and migration.phase <> 'done' then
-        raise exception 'messages are still being brought back; run agentbooks migrate-chat rollback again'
-            using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    perform set_config('agentbooks.is_chat_copy', 'on', true);
-    -- A rewrite of the table has put its rows elsewhere.
-    if migration.file_node is distinct from pg_relation_filenode('chat.chat_messages') then
-        migration.next_block := 0;
-        migration.end_block :=
-            pg_relation_size('chat.chat_messages') / current_setting('block_size')::int;
-    end if;
-    if migration.next_block < migration.end_block then
-        rows_at := format(
-            'o.ctid >= ''(%s,0)'' and o.ctid < ''(%s,0)''', migration.next_block,
-            least(migration.next_block + blocks, migration.end_block)
-        );
-        migration.next_block := least(migration.next_block + blocks, migration.end_block);
-    else
-        -- What was locked when its block was copied, or a writer could not copy.
-        rows_at := format('o.id = any(%L)', array(
-            select w.id from chat.uncopied_messages() as w where w.reason is null limit 2000
-        )::text);
-        migration.is_backfilled := rows_at = 'o.id = any(''{}'')';
-    end if;
-    -- Locked, so that nobody deletes or edits what is being copied; who is at it follows himself.
-    select * into copying from chat.copying_sql(
-        format('select o.* from chat.chat_messages as o where %s', rows_at), true
-    );
-    execute copying.sessions;
-    select * into copying from chat.copying_sql(
-        format('select o.* from chat.chat_messages as o where %s for share skip locked', rows_at), true
-    );
-    execute copying.messages;
-    get diagnostics copied = row_count;
-    update ops.chat_migration
-    set next_block = migration.next_block, end_block = migration.end_block,
-        file_node = pg_relation_filenode('chat.chat_messages'), is_backfilled = migration.is_backfilled;
-    perform set_config('agentbooks.is_chat_copy', '', true);
-    return copied;
-end
-$function$;
-
-comment on function chat.backfill_messages(int) is
-'Copies the next blocks of the first table, then what has been left out; returns how many messages. Call '
-'it until ops.chat_migration says is_backfilled, each time in a transaction of its own.';
-
 create function chat.uncopied_messages() returns table (id uuid, reason text)
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_mergejoin = off
 begin atomic
     select
         o.id,
@@ -691,6 +653,143 @@ end;
 comment on function chat.uncopied_messages() is
 'Messages of the first table that the second does not have: with a reason it refuses them, without they '
 'wait.';
+
+-- Several sessions copy at once, each the blocks that it has taken.
+create function chat.join_backfill() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    migration ops.chat_migration;
+begin
+    perform pg_advisory_xact_lock_shared(hashtextextended('ops.chat_migration', 0));
+    migration := chat.migration_in('parallel', 'gradual', 'done');
+    if migration.closed_change_id is not null and migration.phase <> 'done' then
+        raise exception 'messages are still being brought back; run agentbooks migrate-chat rollback again'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    perform set_config('agentbooks.is_chat_copy', 'on', true);
+end
+$function$;
+
+comment on function chat.join_backfill() is
+'Has the transaction copy messages, beside others that do; nobody changes the phase until it ends.';
+
+create function chat.next_blocks(blocks int default 100) returns int8range
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '400ms'
+as $function$
+declare
+    migration ops.chat_migration;
+    taken int8range;
+    copying record;
+begin
+    perform chat.join_backfill();
+    select * into migration from ops.chat_migration for update;
+    -- A rewrite of the table has put its rows elsewhere.
+    if migration.file_node is distinct from pg_relation_filenode('chat.chat_messages') then
+        migration.next_block := 0;
+        migration.end_block :=
+            pg_relation_size('chat.chat_messages') / current_setting('block_size')::int;
+    end if;
+    if migration.next_block < migration.end_block then
+        taken := int8range(
+            migration.next_block, least(migration.next_block + blocks, migration.end_block)
+        );
+        -- Here, where sessions take turns: two that made the same ones would wait for each other's messages.
+        copying := chat.copying_sql('select o.* from chat.chat_messages as o where ' || chat.in_blocks(taken), true);
+        execute copying.sessions;
+        update ops.chat_migration
+        set next_block = upper(taken), end_block = migration.end_block,
+            file_node = pg_relation_filenode('chat.chat_messages');
+    end if;
+    perform set_config('agentbooks.is_chat_copy', '', true);
+    return taken;
+end
+$function$;
+
+comment on function chat.next_blocks(int) is
+'Takes the next blocks of the first table, for chat.copy_blocks, and makes the sessions of their messages; '
+'null at the end. What is taken and never copied is left to chat.copy_waiting.';
+
+create function chat.in_blocks(blocks int8range) returns text
+language sql
+immutable
+return format('o.ctid >= ''(%s,0)'' and o.ctid < ''(%s,0)''', lower(blocks), upper(blocks));
+
+comment on function chat.in_blocks(int8range) is
+'The condition that a message o of the first table is in these blocks, as SQL.';
+
+create function chat.copy_blocks(blocks int8range) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '400ms'
+as $function$
+declare
+    copying record;
+    copied bigint;
+begin
+    perform chat.join_backfill();
+    -- Locked, so that nobody deletes or edits what is being copied; who is at it follows himself.
+    copying := chat.copying_sql(
+        format('select o.* from chat.chat_messages as o where %s for share skip locked', chat.in_blocks(blocks)),
+        true
+    );
+    begin
+        execute copying.messages;
+        get diagnostics copied = row_count;
+    exception
+        -- Of a message that came in between the session is missing: all of these wait for the end.
+        when foreign_key_violation then
+            copied := 0;
+    end;
+    perform set_config('agentbooks.is_chat_copy', '', true);
+    return copied;
+end
+$function$;
+
+comment on function chat.copy_blocks(int8range) is
+'Copies the messages of blocks that chat.next_blocks has given; returns how many.';
+
+create function chat.copy_waiting(batch int default 2000) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '400ms'
+as $function$
+declare
+    waiting uuid[];
+    copying record;
+    copied bigint := 0;
+begin
+    perform chat.join_backfill();
+    -- What was locked when its block was copied, or a writer could not copy.
+    waiting := array(select w.id from chat.uncopied_messages() as w where w.reason is null limit batch);
+    if waiting = '{}' then
+        update ops.chat_migration set is_backfilled = true;
+    else
+        copying := chat.copying_sql(
+            format('select o.* from chat.chat_messages as o where o.id = any(%L)', waiting), true
+        );
+        execute copying.sessions;
+        copying := chat.copying_sql(
+            format('select o.* from chat.chat_messages as o where o.id = any(%L) for share skip locked', waiting),
+            true
+        );
+        execute copying.messages;
+        get diagnostics copied = row_count;
+    end if;
+    perform set_config('agentbooks.is_chat_copy', '', true);
+    return copied;
+end
+$function$;
+
+comment on function chat.copy_waiting(int) is
+'Copies what no block has brought; returns how many messages. Call it until ops.chat_migration says '
+'is_backfilled, each time in a transaction of its own.';
 
 create function chat.count_sessions(after uuid default null, batch int default 100) returns uuid
 language plpgsql
@@ -720,6 +819,7 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_mergejoin = off
 as $function$
 declare
     findings jsonb;
@@ -799,6 +899,7 @@ create function chat.mend_messages(batch int default 2000) returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_mergejoin = off
 set lock_timeout = '400ms'
 as $function$
 declare
@@ -1023,19 +1124,20 @@ comment on function chat.drop_copies(int) is
 
 revoke all on function
     chat.copying_sql(text, boolean), chat.pair_sql(), chat.fetch_sessions(uuid[]), chat.follow_first(),
-    chat.make_way(), chat.follow_second(), chat.refuse_first(), chat.take_migration(text[]),
-    chat.set_followed(text[], text[], boolean), chat.start_migration(), chat.missing_months(),
-    chat.make_month(date), chat.backfill_messages(int), chat.uncopied_messages(),
+    chat.make_way(), chat.follow_second(), chat.refuse_first(), chat.migration_in(text[]),
+    chat.take_migration(text[]), chat.set_followed(text[], text[], boolean), chat.start_migration(),
+    chat.missing_months(), chat.make_month(date), chat.uncopied_messages(), chat.join_backfill(),
+    chat.next_blocks(int), chat.in_blocks(int8range), chat.copy_blocks(int8range), chat.copy_waiting(int),
     chat.count_sessions(uuid, int), chat.compare_generations(), chat.validate_migration(),
     chat.mend_messages(int), chat.switch_reads(numeric), chat.finish_migration(boolean),
     chat.reopen_first(), chat.bring_back(int), chat.leave_parallel(), chat.drop_copies(int)
 from public;
 grant execute on function
-    chat.start_migration(), chat.missing_months(), chat.make_month(date), chat.backfill_messages(int),
-    chat.uncopied_messages(), chat.count_sessions(uuid, int), chat.compare_generations(),
-    chat.validate_migration(), chat.mend_messages(int), chat.switch_reads(numeric),
-    chat.finish_migration(boolean), chat.reopen_first(), chat.bring_back(int), chat.leave_parallel(),
-    chat.drop_copies(int)
+    chat.start_migration(), chat.missing_months(), chat.make_month(date), chat.uncopied_messages(),
+    chat.next_blocks(int), chat.copy_blocks(int8range), chat.copy_waiting(int),
+    chat.count_sessions(uuid, int), chat.compare_generations(), chat.validate_migration(),
+    chat.mend_messages(int), chat.switch_reads(numeric), chat.finish_migration(boolean),
+    chat.reopen_first(), chat.bring_back(int), chat.leave_parallel(), chat.drop_copies(int)
 to agentbooks_retention;
 
 -- The new policy holds in the archive as well.

@@ -6,7 +6,9 @@ command that was killed is run again, and goes on.
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +18,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from orchestration.database import PASSING, patiently
+from orchestration.database import PASSING, another, patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
     from datetime import date
     from uuid import UUID
 
-    Argument = int | Decimal | bool | date | UUID | None
+    from psycopg.types.range import Range
+
+    Argument = int | Decimal | bool | date | UUID | Range[int] | None
 
 BLOCKS = 100
 """Blocks of the first table that are copied at once: as long an edit of one of their messages may wait."""
+WORKERS = 2
 BATCH = 2000
 ATTEMPTS = 50
 PATIENCE = 0.2
@@ -152,29 +157,51 @@ def backfill(connection: psycopg.Connection, console: Console | None = None) -> 
         if phase == "parallel":
             while _call(connection, "mend_messages", BATCH):
                 pass
-        copied = 0
         with _progress("Messages", console) as advance:
-            patience = ATTEMPTS
-            while True:
-                rows: int = _call(connection, "backfill_messages", BLOCKS)
-                copied += rows
-                _, _, next_block, end_block, is_backfilled = _state(connection)
-                advance(next_block, end_block)
-                if is_backfilled:
-                    break
-                # Who holds a message back is given time.
-                patience = ATTEMPTS if rows or next_block < end_block else patience - 1
-                if patience == 0:
-                    raise AgentbooksError(
-                        "migrate-chat backfill: some messages are locked for long; end the transactions "
-                        "that hold them and run it again."
-                    )
-                if not rows and next_block >= end_block:
-                    time.sleep(PATIENCE)
-            after = None
-            while after := _call(connection, "count_sessions", after):
-                pass
+            copied = _copy_blocks(connection, advance) + _copy_waiting(connection)
+        after = None
+        while after := _call(connection, "count_sessions", after):
+            pass
     return copied
+
+
+def _copy_blocks(connection: psycopg.Connection, advance: Callable[[int, int | None], None]) -> int:
+    """Copy block by block in several sessions, as one keeps no more than one processor at work."""
+    is_over = threading.Event()
+
+    def copy() -> int:
+        copied = 0
+        with another(connection) as session:
+            while not is_over.is_set() and (blocks := _call(session, "next_blocks", BLOCKS)):
+                copied += _call(session, "copy_blocks", blocks)
+                advance(*_state(session)[2:4])
+        return copied
+
+    with ThreadPoolExecutor(WORKERS, "agentbooks-chat") as pool:
+        jobs = [pool.submit(copy) for _ in range(WORKERS)]
+        try:
+            return sum(job.result() for job in as_completed(jobs))
+        finally:
+            is_over.set()
+
+
+def _copy_waiting(connection: psycopg.Connection) -> int:
+    """Copy what was locked, what writers left, and the blocks of a session that died."""
+    copied, patience = 0, ATTEMPTS
+    while True:
+        rows: int = _call(connection, "copy_waiting", BATCH)
+        copied += rows
+        if _state(connection)[4]:
+            return copied
+        # Who holds a message back is given time.
+        patience = ATTEMPTS if rows else patience - 1
+        if patience == 0:
+            raise AgentbooksError(
+                "migrate-chat backfill: some messages are locked for long; end the transactions "
+                "that hold them and run it again."
+            )
+        if not rows:
+            time.sleep(PATIENCE)
 
 
 def validate(connection: psycopg.Connection) -> State:

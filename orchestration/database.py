@@ -101,6 +101,16 @@ def connect(
         ) from error
 
 
+def another(connection: psycopg.Connection) -> psycopg.Connection:
+    """Connect once more, as a session is connected; each statement commits by itself."""
+    return psycopg.connect(
+        connection.info.dsn,
+        password=connection.info.password,
+        autocommit=True,
+        cursor_factory=connection.cursor_factory,
+    )
+
+
 @contextmanager
 def alone(connection: psycopg.Connection, lock: str) -> Iterator[None]:
     """Wait for whoever else holds the lock of this name, and hold it; who is cut off holds it no more."""
