@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["DBT_TARGET_PATH"] = str(ROOT / "target" / os.environ["PYTEST_XDIST_WORKER"])
 
+from refreshing import Refresher  # noqa: E402
+
 from orchestration import bootstrap, dbt  # noqa: E402
 
 if TYPE_CHECKING:
@@ -79,7 +81,11 @@ class TestServer:
             with psycopg.connect(self.url("bootstrapped"), autocommit=True) as connection:
                 bootstrap.bootstrap(connection)
             self.template = True
-        url = self._create("bootstrapped")
+        return self.copy("bootstrapped")
+
+    def copy(self, template: str) -> str:
+        """Make a database like another, to which nobody is connected, and return its URL."""
+        url = self._create(template)
         with psycopg.connect(url) as connection:
             # A copy comes without the rights on the database itself, which a revert needs to undo.
             connection.execute(
@@ -214,6 +220,14 @@ def database(module_url: str) -> Iterator[psycopg.Connection]:
 def build_marts() -> Callable[..., None]:
     """Return a function that builds the dbt project on a database."""
     return _build_marts
+
+
+@pytest.fixture(scope="session")
+def empty_marts(server18: TestServer, build_marts: Callable[..., None]) -> Callable[[], Refresher]:
+    """Return a function that makes a database whose marts are built, and empty; dbt builds the first."""
+    first = Refresher.build(server18.database(), build_marts)
+    template = first.url.rpartition("/")[2]
+    return lambda: Refresher(server18.copy(template), first.statements, first.queries)
 
 
 def _build_marts(url: str, select: list[str] | None = None) -> None:

@@ -37,7 +37,7 @@ class Refresher:
 
     @classmethod
     def build(cls, url: str, build_marts: Callable[..., None]) -> Refresher:
-        """Build the project without its tests, and take its statements."""
+        """Build the project without its tests, and take its statements, for any database like this."""
         build_marts(url, ["*", "--resource-type", "seed", "--resource-type", "model"])
         manifest = json.loads((TARGET / "manifest.json").read_text())
         nodes = {
@@ -46,6 +46,7 @@ class Refresher:
             if node["resource_type"] == "model"
         }
         refresher = cls(url)
+        own_name = f'"{url.rpartition("/")[2]}".'
         waiting = dict(nodes)
         while waiting:
             for unique_id, node in list(waiting.items()):
@@ -55,8 +56,12 @@ class Refresher:
                 if node["config"]["materialized"] == "incremental":
                     path = Path(node["package_name"], node["original_file_path"])
                     name = f"{node['schema']}.{node['alias']}"
-                    refresher.statements[name] = (TARGET / "run" / path).read_text().strip()
-                    refresher.queries[name] = (TARGET / "compiled" / path).read_text().strip()
+                    for told, folder in (
+                        (refresher.statements, "run"),
+                        (refresher.queries, "compiled"),
+                    ):
+                        text = (TARGET / folder / path).read_text().strip()
+                        told[name] = text.replace(own_name, "")
         return refresher
 
     def collect(self, connection: psycopg.Connection) -> None:

@@ -20,20 +20,19 @@ from cost_series import (
     write,
     write_series,
 )
-from refreshing import Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 WEEK = (1.0, 1.1, 1.0, 0.9, 1.2, 0.3, 0.05)
 
 
 @pytest.fixture(scope="module")
-def refresher(server18: TestServer, build_marts: Callable[..., None]) -> Refresher:
+def refresher(empty_marts: Callable[[], Refresher]) -> Refresher:
     """A database whose marts are built, and empty."""
-    return Refresher.build(server18.database(), build_marts)
+    return empty_marts()
 
 
 @pytest.fixture

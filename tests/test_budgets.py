@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from cost_series import clear, refresh, write
-from refreshing import Refresher
 from test_dbt_project import dbt, server_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 DEPENDENTS = (
     "marts.cost_by_tenant_daily",
@@ -28,9 +27,9 @@ Rows = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def refresher(server18: TestServer, build_marts: Callable[..., None]) -> Refresher:
+def refresher(empty_marts: Callable[[], Refresher]) -> Refresher:
     """A database whose marts are built, and empty."""
-    return Refresher.build(server18.database(), build_marts)
+    return empty_marts()
 
 
 @pytest.fixture

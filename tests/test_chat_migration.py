@@ -27,7 +27,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from psycopg.types.json import Jsonb
-from refreshing import Refresher
 
 from orchestration import chat_migration, cli, database, erasure
 from orchestration.chat_migration import State, backfill, finish, rollback, start, status, switch
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 SEQUENCES = int(os.environ.get("AGENTBOOKS_SEQUENCES", "12"))
 ANN, BOB = UUID(int=1), UUID(int=2)
@@ -649,13 +648,11 @@ def test_a_person_is_erased_from_both(chat: psycopg.Connection, tmp_path: Path) 
 
 
 def test_no_phase_changes_a_mart(
-    server18: TestServer,
-    build_marts: Callable[..., None],
-    connect: Callable[[str], psycopg.Connection],
+    empty_marts: Callable[[], Refresher], connect: Callable[[str], psycopg.Connection]
 ) -> None:
     """A message counted twice while both tables have it, or a mart that moves as messages do."""
-    url = server18.database()
-    connection = connect(url)
+    refresher = empty_marts()
+    connection = connect(refresher.url)
     for _, writes in simulate_traffic(6, 3, 1, date(2026, 5, 4)).batches():
         write(connection, writes)
     connection.execute(PEOPLE.encode())
@@ -669,7 +666,6 @@ def test_no_phase_changes_a_mart(
             created_at=at,
             metadata=Jsonb({"tokens": 1000, "model": "gpt-4o"}),
         )
-    refresher = Refresher.build(url, build_marts)
 
     def marts() -> Any:
         refresher.refresh(connection)

@@ -16,7 +16,6 @@ import pytest
 from faults import value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from refreshing import Refresher
 from residue import residue
 
 from orchestration import cold_archive, erasure, simulated_traffic
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 SEQUENCES = int(os.environ.get("AGENTBOOKS_SEQUENCES", "5"))
 PERIODS = {
@@ -70,15 +69,15 @@ class Company:
 
 
 @pytest.fixture(scope="module")
-def company(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[Company]:
-    """Two weeks of traffic in all five systems, built by dbt."""
-    url = server18.database()
-    with psycopg.connect(url, autocommit=True) as connection:
+def company(empty_marts: Callable[[], Refresher]) -> Iterator[Company]:
+    """Two weeks of traffic in all five systems, and the marts over it."""
+    refresher = empty_marts()
+    with psycopg.connect(refresher.url, autocommit=True) as connection:
         traffic = simulated_traffic.simulate_traffic(14, 20)
         for _, writes in traffic.batches():
             simulated_traffic.write(connection, writes)
-        refresher = Refresher.build(url, build_marts)
-        yield Company(url, connection, refresher)
+        refresher.refresh(connection)
+        yield Company(refresher.url, connection, refresher)
 
 
 def sums(connection: psycopg.Connection, tables: list[str]) -> dict[str, Any]:

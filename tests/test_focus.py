@@ -20,7 +20,7 @@ from orchestration.simulated_traffic import simulate_traffic
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 OPERATING_MODEL = {"usage measurement", "unit pricing"}
 
@@ -203,13 +203,13 @@ ONE_OF_EACH = {
 
 
 @pytest.fixture(scope="module")
-def marts_url(server18: TestServer, build_marts: Callable[..., None]) -> str:
+def marts_url(empty_marts: Callable[[], Refresher]) -> str:
     """The URL of marts over traffic with calls and whole runs of known and of unknown cost."""
-    url = server18.database()
-    with psycopg.connect(url, autocommit=True) as connection:
+    refresher = empty_marts()
+    with psycopg.connect(refresher.url, autocommit=True) as connection:
         simulated_traffic.write(connection, simulate_traffic(5, 40, 1).writes)
-    build_marts(url, ["*", "--resource-type", "seed", "--resource-type", "model"])
-    return url
+        refresher.refresh(connection)
+    return refresher.url
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import dagster as dg
 import numpy as np
 import psycopg
 import pytest
-from refreshing import Refresher
 from typer.testing import CliRunner
 
 from orchestration import cli, database, forecast_store, loader, simulate
@@ -20,24 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 DAYS = 40
 
 
 @pytest.fixture(scope="module")
 def refresher(
-    server18: TestServer,
-    build_marts: Callable[..., None],
-    tmp_path_factory: pytest.TempPathFactory,
+    empty_marts: Callable[[], Refresher], tmp_path_factory: pytest.TempPathFactory
 ) -> Refresher:
     """A built database with forty days of simulated runs."""
-    url = server18.database()
+    built = empty_marts()
     runs = tmp_path_factory.mktemp("runs") / "simulated.ndjson"
     simulate.write(runs, days=DAYS, runs_per_day=4, seed=3)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(built.url, autocommit=True) as connection:
         loader.load_agent_runs(connection, [runs])
-    return Refresher.build(url, build_marts)
+        built.refresh(connection)
+    return built
 
 
 @pytest.fixture

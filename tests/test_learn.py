@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from pattern_runs import COMPUTED, REPEATED, draw_patterns, judge, write_patterns
-from refreshing import Refresher
 
 from orchestration import learn, loader
 from orchestration.errors import AgentbooksError
@@ -20,7 +19,7 @@ from orchestration.errors import AgentbooksError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 FIRST = datetime(2026, 3, 1, 8, tzinfo=UTC)
 WRITTEN = (
@@ -77,14 +76,15 @@ RUNS = [
 
 @pytest.fixture(scope="module")
 def refresher(
-    server18: TestServer, build_marts: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+    empty_marts: Callable[[], Refresher], tmp_path_factory: pytest.TempPathFactory
 ) -> Refresher:
     """A database with the runs, and the marts over it."""
-    url = server18.database()
+    built = empty_marts()
     path = write_runs(tmp_path_factory.mktemp("runs") / "runs.ndjson", RUNS)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(built.url, autocommit=True) as connection:
         loader.load_agent_runs(connection, [path])
-    return Refresher.build(url, build_marts)
+        built.refresh(connection)
+    return built
 
 
 @pytest.fixture

@@ -534,10 +534,6 @@ def world(
                     write(connection, writes)
         refresher = Refresher.build(url, build_marts)
         made = url.rpartition("/")[2]
-        refresher.statements = {
-            table: statement.replace(f'"{made}".', "")
-            for table, statement in refresher.statements.items()
-        }
         with psycopg.connect(url, autocommit=True) as connection:
             refresher.refresh(connection)
         with psycopg.connect(server.url(), autocommit=True) as connection:

@@ -16,7 +16,6 @@ from faults import value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
-from refreshing import Refresher
 from test_refresh import CLEANING, DAYS, SMALL, _bound
 from test_refresh import WRITES as WRITES_ANYWHERE
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from conftest import TestServer
+    from refreshing import Refresher
 
     Step = tuple[str, int, int, int]
 
@@ -429,10 +429,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[World]:
-    """Two databases that dbt has built once; the steps are replayed through psycopg."""
-    url = server18.database()
-    with psycopg.connect(url, autocommit=True) as connection:
+def world(server18: TestServer, empty_marts: Callable[[], Refresher]) -> Iterator[World]:
+    """Two databases whose marts are built; the steps are replayed through psycopg."""
+    refresher = empty_marts()
+    with psycopg.connect(refresher.url, autocommit=True) as connection:
         connection.execute(
             "create function public.id(kind int, number int) returns uuid language sql immutable"
             " return (lpad(kind::text, 8, '0') || '-0000-4000-8000-' || lpad(number::text, 12, '0'))::uuid"
@@ -450,21 +450,11 @@ def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[Wo
             " where inhrelid::regclass::text !~ '(2025m11|2026m03|2026m04|2026m05|default)'"
         ).fetchall():
             connection.execute(f"drop table {month}".encode())
-    refresher = Refresher.build(url, build_marts)
-    # For both databases.
-    refresher.statements = {
-        name: statement.replace(f'"{url.rpartition("/")[2]}".', "")
-        for name, statement in refresher.statements.items()
-    }
-    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "delete from seeds.model_prices where provider <> 'openai' or model not like 'gpt-4%'"
         )
         connection.execute("delete from seeds.model_aliases where provider <> 'openai'")
-    twin = f"{url.rpartition('/')[2]}_twin"
-    with psycopg.connect(server18.url(), autocommit=True) as connection:
-        connection.execute(f"create database {twin} template {url.rpartition('/')[2]}".encode())
-    made = World(refresher, url, server18.url(twin))
+    made = World(refresher, refresher.url, server18.copy(refresher.url.rpartition("/")[2]))
     made.refresh()
     yield made
     for connection in made.connections:

@@ -24,12 +24,11 @@ from conftest import ROOT
 from faults import value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from refreshing import Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
     Step = tuple[str, int, int, int]
 
@@ -445,10 +444,10 @@ def _bound(statement: str, n: int, day: int, k: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[World]:
+def world(empty_marts: Callable[[], Refresher]) -> Iterator[World]:
     """A database that dbt has built once; the steps are replayed through psycopg."""
-    url = server18.database()
-    with psycopg.connect(url, autocommit=True) as connection:
+    refresher = empty_marts()
+    with psycopg.connect(refresher.url, autocommit=True) as connection:
         connection.execute(
             "create function public.id(kind int, number int) returns uuid language sql immutable"
             " return (lpad(kind::text, 8, '0') || '-0000-4000-8000-' || lpad(number::text, 12, '0'))::uuid"
@@ -465,7 +464,7 @@ def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[Wo
             " where inhrelid::regclass::text !~ '(2026_?0[34]|default)'"
         ).fetchall():
             connection.execute(f"drop table {month}".encode())
-    made = World(Refresher.build(url, build_marts))
+    made = World(refresher)
     # Of the price book what the steps use: thousands of prices would take most of the time.
     made.write(
         "delete from seeds.model_prices where provider <> 'openai' or model not like 'gpt-4%';"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from raw_rows import EVENT, LATER, ONE, ROWS, TWO, Row, insert
-from refreshing import Refresher
 
 from orchestration import loader, simulate
 from orchestration.dbt import TARGET
@@ -19,7 +18,7 @@ from orchestration.dbt import TARGET
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 THE_DAY_BEFORE = "2020-02-29 10:00:00+00"
 NEXT_DAY = "2020-03-02 10:00:00+00"
@@ -693,19 +692,18 @@ WITHOUT_EFFECT = {
 
 @pytest.fixture(scope="module")
 def refresher(
-    server18: TestServer,
-    build_marts: Callable[..., None],
-    tmp_path_factory: pytest.TempPathFactory,
+    empty_marts: Callable[[], Refresher], tmp_path_factory: pytest.TempPathFactory
 ) -> Refresher:
     """A database that is built, with the base rows among simulated runs."""
-    url = server18.database()
+    built = empty_marts()
     runs = tmp_path_factory.mktemp("runs") / "simulated.ndjson"
     simulate.write(runs, days=2, runs_per_day=5, seed=7, last_day=date(2020, 3, 2))
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(built.url, autocommit=True) as connection:
         loader.load_agent_runs(connection, [runs])
         for table, columns in SETTING.items():
             insert(connection, table, ROWS[table] | columns)
-    return Refresher.build(url, build_marts)
+        built.refresh(connection)
+    return built
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from refreshing import Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 DAYS = range(1, 7)
 # Every day a call at 08:00 and one at 18:00 of each model, with 1000 tokens in and 100 out.
@@ -96,12 +95,12 @@ class Book:
 
 
 @pytest.fixture(scope="module")
-def built(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[Book]:
+def built(empty_marts: Callable[[], Refresher]) -> Iterator[Book]:
     """The calls, and a price book of few models."""
-    url = server18.database()
-    with psycopg.connect(url) as connection:
+    refresher = empty_marts()
+    with psycopg.connect(refresher.url) as connection:
         connection.execute(RUNS)
-    made = Book(Refresher.build(url, build_marts))
+    made = Book(refresher)
     made.connection.execute(
         "delete from seeds.model_prices where provider <> 'openai' or model not like 'gpt-4.1%'"
     )

@@ -17,7 +17,6 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refreshing import Refresher
 
 from orchestration import loader, simulate
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from conftest import TestServer
+    from refreshing import Refresher
 
     Connect = Callable[[str], psycopg.Connection]
     Sketch = dict[str, int]
@@ -233,18 +233,17 @@ cross join unnest(array['run_ms', 'run_cost_usd']) as measure
 
 @pytest.fixture(scope="module")
 def refresher(
-    server18: TestServer,
-    build_marts: Callable[..., None],
-    tmp_path_factory: pytest.TempPathFactory,
+    empty_marts: Callable[[], Refresher], tmp_path_factory: pytest.TempPathFactory
 ) -> Refresher:
     """Simulated runs, those of one person beside them, and the marts over both."""
     path = tmp_path_factory.mktemp("runs") / "simulated.ndjson"
     simulate.write(path, days=14, runs_per_day=30, seed=7)
-    url = server18.database()
-    with psycopg.connect(url, autocommit=True) as connection:
+    built = empty_marts()
+    with psycopg.connect(built.url, autocommit=True) as connection:
         assert loader.load_agent_runs(connection, [path]).rejected == 0
         connection.execute(PERSONS_RUN.encode())
-    return Refresher.build(url, build_marts)
+        built.refresh(connection)
+    return built
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from refreshing import Refresher
 
 from orchestration import trust_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import TestServer
+    from refreshing import Refresher
 
 SETTING = """
 insert into agentic.agents (agent_id, name, persona_type, capabilities)
@@ -53,13 +52,14 @@ where agent_runs.agent_name = %s
 
 
 @pytest.fixture(scope="module")
-def refresher(server18: TestServer, build_marts: Callable[..., None]) -> Refresher:
+def refresher(empty_marts: Callable[[], Refresher]) -> Refresher:
     """Three agents: one steady, one with a critical failure, one that stops."""
-    url = server18.database()
-    with psycopg.connect(url, autocommit=True) as connection:
+    built = empty_marts()
+    with psycopg.connect(built.url, autocommit=True) as connection:
         for statement in SETTING.split(";"):
             connection.execute(statement.encode())
-    return Refresher.build(url, build_marts)
+        built.refresh(connection)
+    return built
 
 
 @pytest.fixture

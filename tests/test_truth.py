@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from refreshing import Refresher
 from typer.testing import CliRunner
 
 from orchestration import cli, database, simulated_staff, simulated_traffic, simulated_truth
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import TestServer
+    from refreshing import Refresher
 
     from orchestration.simulated_traffic import Traffic
 
@@ -115,20 +115,20 @@ def of_one_seed(mart: str, row: Row) -> bool:
 
 
 @pytest.fixture(scope="module")
-def world(server18: TestServer, build_marts: Callable[..., None]) -> Iterator[World]:
+def world(empty_marts: Callable[[], Refresher]) -> Iterator[World]:
     """Seed 1 in all five systems, day by day; others only where there is something to estimate."""
     traffic = simulate_traffic(days=28, runs_per_day=20, seed=1)
     traceability, agentic = SYSTEMS_OF_FURTHER_SEEDS
     further = [simulate_traffic(28, 40, seed, of=(traceability,)) for seed in range(2, 9)]
     further += [simulate_traffic(28, 10, seed, of=(agentic,)) for seed in range(9, 22)]
-    url = server18.database()
-    with psycopg.connect(url, autocommit=True) as connection:
+    refresher = empty_marts()
+    with psycopg.connect(refresher.url, autocommit=True) as connection:
         for other in further:
             simulated_traffic.write(connection, other.writes)
         batches = list(traffic.batches())
         for _, writes in batches[:DAYS_BEFORE_THE_BUILD]:
             simulated_traffic.write(connection, writes)
-        refresher = Refresher.build(url, build_marts)
+        refresher.refresh(connection)
         for number, (_, writes) in enumerate(batches[DAYS_BEFORE_THE_BUILD:]):
             simulated_traffic.write(connection, writes)
             if number % DAYS_BETWEEN_REFRESHES == 0:
