@@ -99,8 +99,8 @@ class Refresher:
         assert row is not None
         return str(row[0])
 
-    def rows(self, connection: psycopg.Connection) -> Rows:
-        """Read all refreshed tables: how often each row is there, where 0.50 is 0.5."""
+    def rows(self, connection: psycopg.Connection, only: Iterable[str] | None = None) -> Rows:
+        """Read all refreshed tables, or some: how often each row is there, where 0.50 is 0.5."""
         return {
             name: Counter(
                 connection.execute(
@@ -109,7 +109,7 @@ class Refresher:
                     )
                 ).fetchall()
             )
-            for name in self.statements
+            for name in (self.statements if only is None else only)
         }
 
     def _reading(self, connection: psycopg.Connection, name: str) -> sql.Composable:
@@ -129,14 +129,16 @@ class Refresher:
             )
         return self.readings[name]
 
-    def errors(self, connection: psycopg.Connection) -> list[str]:
-        """Compare each table with what its model's query says of the tables it reads, as they are.
+    def errors(
+        self, connection: psycopg.Connection, only: Iterable[str] | None = None
+    ) -> list[str]:
+        """Compare all tables, or some, with what their models' queries say of what they read, as it is.
 
         Along the graph, table by table, that is a comparison with a rebuild. The queries stay planned.
         """
         connection.prepared_max = None
         found = []
-        for name, query in self.queries.items():
+        for name in self.queries if only is None else only:
             reading = self._reading(connection, name)
             rows = connection.execute(
                 sql.SQL(
@@ -144,7 +146,9 @@ class Refresher:
                     "select 'missing' as place, {} as row from ({}) as model"
                     " union all select 'left over', {} from {}) as compared"
                     " group by row having count(*) filter (where place = 'missing') <> count(*) / 2.0"
-                ).format(reading, sql.SQL(query), reading, sql.Identifier(*name.split("."))),
+                ).format(
+                    reading, sql.SQL(self.queries[name]), reading, sql.Identifier(*name.split("."))
+                ),
                 prepare=True,
             ).fetchall()
             found += [f"{name}: {places} {row}" for places, row in rows]

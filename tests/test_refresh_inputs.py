@@ -755,7 +755,7 @@ def test_a_refresh_after_each_change_of_a_row_equals_a_rebuild(
 
     noticed: set[str] = set()
     faults = []
-    before = refresher.rows(connection)
+    before = refresher.rows(connection, computed_from)
     for change in LIVES[relation].transactions(relation):
         with connection.transaction():
             if isinstance(change, str):
@@ -764,19 +764,13 @@ def test_a_refresh_after_each_change_of_a_row_equals_a_rebuild(
             else:
                 insert(connection, relation, ROWS.get(relation, {}) | change)
         refresher.refresh(connection)
-        refreshed = refresher.rows(connection)
-        for name in computed_from:
-            refresher.run(connection, name, refresher.statements[name], is_full=True)
-        rebuilt = refresher.rows(connection)
         # What is wrong further down follows from the first.
         faults += [
-            f"{name} after {change}: left over {refreshed[name] - rebuilt[name]},"
-            f" missing {rebuilt[name] - refreshed[name]}"
-            for name in refresher.statements
-            if refreshed[name] != rebuilt[name]
+            f"after {change}: {line}" for line in refresher.errors(connection, computed_from)
         ][:1]
-        noticed |= {name for name, rows in rebuilt.items() if rows != before[name]}
-        before = rebuilt
+        refreshed = refresher.rows(connection, computed_from)
+        noticed |= {name for name in computed_from if refreshed[name] != before[name]}
+        before = refreshed
     assert not faults, "say in dirtied_by what such a change makes dirty:\n" + "\n".join(faults)
 
     readers = {name for name in inputs if relation in inputs[name]}
