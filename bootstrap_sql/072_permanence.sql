@@ -52,7 +52,8 @@ create table ops.departed_keys (
     followed_by jsonb not null check (jsonb_typeof(followed_by) = 'object'),
     found_by text[] not null,
     is_orphaned boolean not null default false,
-    primary key (table_name, key, day, followed_by, month)
+    tenant_id text not null,
+    primary key (table_name, key, day, followed_by, month, tenant_id)
 );
 
 -- A deleted trace or session, whatever has left of it.
@@ -75,6 +76,7 @@ comment on column ops.departed_keys.found_by is
 'purged the key alone.';
 comment on column ops.departed_keys.is_orphaned is
 'Whether what they hang under was deleted since, and with it they: they do not come back.';
+comment on column ops.departed_keys.tenant_id is 'Whose rows they are: two tenants may know the same id.';
 
 create table ops.late_rows (
     table_name text not null,
@@ -961,13 +963,13 @@ begin
         );
     return format(
         'select %1$L as table_name, %2$L::date as month, d.key, (d.keys ->> ''day'')::date as day, d.keys as followed_by, '
-        'array_agg(distinct i.id) as found_by '
-        'from (select distinct r.%3$I::text as key, jsonb_build_object(%3$L, r.%3$I) || c.keys as keys, '
+        'array_agg(distinct i.id) as found_by, d.tenant_id '
+        'from (select distinct r.%3$I::text as key, r.tenant_id, jsonb_build_object(%3$L, r.%3$I) || c.keys as keys, '
         'array[%4$s] as ids from (%5$s) as r '
         'cross join lateral (select to_jsonb(k) as keys from (select %6$s) as k) as c) as d '
         'cross join lateral (select e.value from jsonb_each_text(d.keys - ''day'') as e '
         'union select u.value from unnest(d.ids) as u (value)) as i (id) '
-        'where i.id is not null group by d.key, d.keys',
+        'where i.id is not null group by d.key, d.keys, d.tenant_id',
         monthly_name, date_trunc('month', month::timestamp)::date, key_column, found_by,
         ops.month_rows(monthly, month),
         (select c.keys from ops.captured_tables as c where c.table_name = monthly_name)
@@ -1013,7 +1015,8 @@ begin
     end if;
 
     execute format(
-        'insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by) %s on conflict do nothing',
+        'insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, tenant_id) %s '
+        'on conflict do nothing',
         ops.departing_keys(monthly, first_day)
     );
     execute format('select count(*) from (%s) as r', ops.month_rows(monthly, first_day)) into removed_rows;
@@ -1134,11 +1137,12 @@ begin
         returning k.*
     )
 
-    insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, is_orphaned)
+    insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, is_orphaned, tenant_id)
     select
-        n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id', array[n.key], bool_or(n.is_orphaned)
+        n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id', array[n.key], bool_or(n.is_orphaned),
+        n.tenant_id
     from named as n
-    group by n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id';
+    group by n.table_name, n.month, n.key, n.day, n.followed_by - 'user_id', n.tenant_id;
     select p.rows into purged_rows from ops.purges as p
     where p.table_name = monthly_name and p.month = first_day;
     return purged_rows;

@@ -985,6 +985,7 @@ declare
         select k.key from ops.erasure_keys as k where k.erasure_id = erasure and k.kind = 'person'
     );
     tombstone constant text := ops.tombstone();
+    tenant constant text := (select e.tenant_id from ops.erasures as e where e.erasure_id = erasure);
     counted bigint;
     kept record;
 begin
@@ -1018,10 +1019,12 @@ begin
     perform ops.note_erasure(erasure, 'ops.changes', 'blank', counted) where counted > 0;
 
     -- What is left of rows that have gone names their users; those of several become one.
-    select count(*) into counted from ops.departed_keys as d where d.found_by && persons or d.key = any(persons);
+    select count(*) into counted
+    from ops.departed_keys as d
+    where d.tenant_id = tenant and (d.found_by && persons or d.key = any(persons));
     with found as (
         delete from ops.departed_keys as d
-        where d.found_by && (persons || tombstone) or d.key = any(persons || tombstone)
+        where d.tenant_id = tenant and (d.found_by && (persons || tombstone) or d.key = any(persons || tombstone))
         returning d.*
     ),
 
@@ -1040,15 +1043,18 @@ begin
                 from jsonb_each(f.followed_by) as e
             ) as followed_by,
             case when i.id = any(persons) then tombstone else i.id end as id,
-            f.is_orphaned
+            f.is_orphaned,
+            f.tenant_id
         from found as f
         cross join unnest(f.found_by) as i (id)
     )
 
-    insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, is_orphaned)
-    select r.table_name, r.month, r.key, r.day, r.followed_by, array_agg(distinct r.id), bool_and(r.is_orphaned)
+    insert into ops.departed_keys (table_name, month, key, day, followed_by, found_by, is_orphaned, tenant_id)
+    select
+        r.table_name, r.month, r.key, r.day, r.followed_by, array_agg(distinct r.id), bool_and(r.is_orphaned),
+        r.tenant_id
     from renamed as r
-    group by r.table_name, r.month, r.key, r.day, r.followed_by;
+    group by r.table_name, r.month, r.key, r.day, r.followed_by, r.tenant_id;
     perform ops.note_erasure(erasure, 'ops.departed_keys', 'blank', counted) where counted > 0;
 
     -- A forecast of one person, or a limit for one, says nothing without them.
@@ -1083,7 +1089,10 @@ begin
 
     update ops.legal_holds as h set subject_id = 'erased', reason = ops.scrubbed(h.reason, ops.erasure_words(erasure))
     from ops.erasure_keys as k
-    where k.erasure_id = erasure and k.kind = 'person' and h.subject_id = k.key;
+    where
+        k.erasure_id = erasure and k.kind = 'person' and h.subject_id = k.key and h.released_at is not null
+        -- A hold names no tenant: it may have been about another's user of the same id.
+        and not exists (select from ops.subject_tenants(array[h.subject_id]) as s where s.tenant_id <> tenant);
     get diagnostics counted = row_count;
     perform ops.note_erasure(erasure, 'ops.legal_holds', 'blank', counted) where counted > 0;
 end
@@ -1513,6 +1522,10 @@ begin
     ) then
         raise exception 'place_hold: there is no raw table %', held using errcode = 'undefined_table';
     end if;
+    if not pg_try_advisory_xact_lock_shared(hashtextextended('ops.erasure', 0)) then
+        raise exception 'place_hold: an erasure is at work, perhaps on what is to be held; place it once that has ended'
+            using errcode = 'lock_not_available';
+    end if;
     perform ops.take_lifecycle_lock();
     select * into known
     from ops.legal_holds as h
@@ -1536,7 +1549,7 @@ $function$;
 comment on function ops.place_hold(text, text, text, text, date, date, text) is
 'Holds the rows of a subject, a session, a trace or a period, in all raw tables or in one: they neither '
 'leave nor are blanked or erased. Returns the hold''s number; refuses one that overlaps another of the '
-'same.';
+'same, and any while an erasure is at work.';
 
 create function ops.release_hold(hold bigint) returns void
 language plpgsql
@@ -1565,7 +1578,7 @@ begin atomic
     where
         h.released_at is null
         and case
-            when month is null then h.table_name is null and h.first_day is null
+            when month is null then num_nonnulls(h.subject_id, h.session_id, h.trace_id) > 0
             else coalesce(h.table_name = archived, true)
                 and daterange(h.first_day, h.last_day, '[]')
                 && daterange(month, (month + interval '1 month')::date)
@@ -1587,8 +1600,8 @@ begin atomic
 end;
 
 comment on function ops.holds_on_persons(bigint, text, date) is
-'Legal holds in force that name a person of an erasure, or a session or trace of theirs, whatever rows '
-'there are; of a file with rows of theirs those that may cover it, by its table and month.';
+'Legal holds in force that name a person of an erasure, or a session or trace of theirs, for whatever table '
+'or days; of a file with rows of theirs those that may cover it, by its table and month.';
 
 
 revoke all on function ops.tombstone() from public;

@@ -64,6 +64,7 @@ where
 order by e.erasure_id desc
 limit 1
 """
+BEGUN = "select exists (select from ops.erasure_steps where erasure_id = %s)"
 POOLED = """
 select sum(cardinality(e.subject_hashes))::int
 from ops.erasures as e
@@ -156,7 +157,7 @@ def erase(
 
     Raises:
         AgentbooksError: Nobody is known by an id, or several tenants know it; a legal hold or the storage
-            forbids it. Nothing is touched then.
+            forbids it. Nothing, or nothing more, is touched then.
     """
     with _told(), alone(connection):
         subjects = sorted(set(subjects))
@@ -362,8 +363,10 @@ def _plan(
             held.update({hold: f"{counted} rows of {file.url}" for (hold,) in covering})
     if held:
         hold, what = min(held.items())
+        is_begun = _one(connection, BEGUN, (erasure,))
+        but = f" beyond what erasure {erasure} did before it was cut short" if is_begun else ""
         raise AgentbooksError(
-            f"erase: legal hold {hold} covers {what}; nothing was touched, and it can be erased once "
+            f"erase: legal hold {hold} covers {what}; nothing was touched{but}, and it can be erased once "
             f"`agentbooks hold release {hold}` is lawful."
         )
     plan.pooled = _one(connection, POOLED, (erasure,))

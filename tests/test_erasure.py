@@ -668,6 +668,14 @@ def test_who_is_unknown_or_known_to_two_tenants_is_told(
 
 HOLDS: dict[str, tuple[Any, ...]] = {
     "the person": (ANNA.id, None, None, None, (None, None)),
+    "the person in a table": (ANNA.id, None, None, "raaf.raaf_tracing_traces", (None, None)),
+    "the person in another year": (
+        ANNA.id,
+        None,
+        None,
+        None,
+        (date(2019, 1, 1), date(2019, 12, 31)),
+    ),
     "a session": (None, ANNA.row(), None, None, (None, None)),
     "a trace": (None, None, ANNA.row(), None, (None, None)),
     "days": (None, None, None, None, (MARCH, MARCH)),
@@ -705,6 +713,76 @@ def test_a_hold_beats_erasure_until_it_is_released(
     erasure.release_hold(world, number)
     forget(world, archive, ANNA)
     assert residue(world, ANNA.words, archive.url if place == "cold" else None) == []
+
+
+def test_another_tenants_user_of_the_same_id_stays_known(
+    world: psycopg.Connection, archive: Archive
+) -> None:
+    """A hold on somebody's rows in files that finds them no more, as another tenant's user was erased."""
+    to_cold(world, archive)
+    namesake = ROWS["observability.traces"] | {
+        "trace_id": BERT.row(9),
+        "execution_id": "e other",
+        "tenant_id": "other",
+        "metadata": json.dumps({"user_id": ANNA.id, "note": ANNA.secret}),
+    }
+    insert(world, "observability.traces", namesake)
+    noted = "select array_agg(t::text order by t::text) from {} as t"
+    before = [value(world, noted.format(name)) for name in ("ops.departed_keys", "ops.legal_holds")]
+    assert erasure.erase(world, archive, [ANNA.id], "other")
+    assert before == [
+        value(world, noted.format(name)) for name in ("ops.departed_keys", "ops.legal_holds")
+    ]
+    assert (
+        value(world, "select metadata from observability.traces where tenant_id = 'other'")[
+            "user_id"
+        ]
+        == "erased"
+    ), "the negative control"
+
+
+def test_no_hold_is_placed_while_an_erasure_is_at_work(
+    world: psycopg.Connection,
+    archive: Archive,
+    connect: Callable[[str], psycopg.Connection],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hold that is said to be in force, on rows that are gone a moment later."""
+    clerk, erase_rows = connect(world.info.dsn), erasure._erase_rows
+
+    def meanwhile(*arguments: Any) -> None:
+        with pytest.raises(AgentbooksError, match=r"^hold: an erasure is at work, .*has ended\.$"):
+            erasure.place_hold(clerk, *HOLDS["the person"], "case 7")
+        erase_rows(*arguments)
+
+    monkeypatch.setattr(erasure, "_erase_rows", meanwhile)
+    forget(world, archive, ANNA)
+    assert erasure.place_hold(clerk, *HOLDS["days"], "case 7")
+
+
+def test_a_hold_on_what_is_half_erased_says_so(
+    world: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A court that is told nothing was touched, when half of it is gone."""
+    erase_in, calls = erasure._erase_in, iter(range(9))
+
+    def cut_short(*arguments: Any) -> int:
+        if next(calls) == 8:
+            raise KeyboardInterrupt
+        return erase_in(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure, "_erase_in", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            forget(world, archive, ANNA)
+    before = all_rows(world)
+    erasure.place_hold(world, *HOLDS["the person"], "case 7")
+    with pytest.raises(
+        AgentbooksError,
+        match="nothing was touched beyond what erasure 1 did before it was cut short,",
+    ):
+        forget(world, archive, ANNA)
+    assert all_rows(world) == before
 
 
 def test_overlapping_holds_are_refused(world: psycopg.Connection) -> None:

@@ -34,7 +34,7 @@ select target, period, table_name, month
 from ops.frozen_for
 where false;
 
-select table_name, month, key, day, followed_by, found_by, is_orphaned
+select table_name, month, key, day, followed_by, found_by, is_orphaned, tenant_id
 from ops.departed_keys
 where false;
 
