@@ -1455,8 +1455,8 @@ comment on function ops.stage_erasure(regclass) is
 'Makes the temporary table rows_to_erase for rows of a file: copy them there, and call ops.erase_rows.';
 
 create function ops.note_replaced_file(
-    erasure bigint, url text, new_url text, counted bigint, new_rows bigint, new_bytes bigint,
-    new_sha256 text, new_checksums jsonb
+    erasure bigint, url text, old_sha256 text, new_url text, counted bigint, new_rows bigint,
+    new_bytes bigint, new_sha256 text, new_checksums jsonb
 )
 returns void
 language plpgsql
@@ -1464,20 +1464,25 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    insert into ops.erasure_steps (erasure_id, place, action, rows, old_sha256, new_sha256, new_place)
-    select erasure, f.url, 'replace', counted, f.sha256, note_replaced_file.new_sha256, new_url
-    from ops.archive_files as f
-    where f.url = note_replaced_file.url;
     update ops.archive_files as f
     set
         url = new_url, rows = new_rows, bytes = new_bytes, sha256 = note_replaced_file.new_sha256, checksums = new_checksums
-    where f.url = note_replaced_file.url;
+    where f.url = note_replaced_file.url and f.sha256 = note_replaced_file.old_sha256 and f.state = 'verified';
+    if not found then
+        raise exception 'note_replaced_file: % is not the file any more that was read; run it again', url
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    insert into ops.erasure_steps (erasure_id, place, action, rows, old_sha256, new_sha256, new_place)
+    values (
+        erasure, note_replaced_file.url, 'replace', counted, note_replaced_file.old_sha256,
+        note_replaced_file.new_sha256, new_url
+    );
 end
 $function$;
 
-comment on function ops.note_replaced_file(bigint, text, text, bigint, bigint, bigint, text, jsonb) is
-'Enters the file that takes the place of another: from now on that one is read. The old one is then '
-'deleted, and ops.note_deleted_file says so.';
+comment on function ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb) is
+'Enters the file that takes the place of another, if that is still what was read: from now on the new one is '
+'read. The old one is then deleted, and ops.note_deleted_file says so.';
 
 create function ops.note_deleted_file(erasure bigint, url text) returns void
 language sql
@@ -1485,8 +1490,20 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-    update ops.erasure_steps as s set action = 'replaced', done_at = clock_timestamp()
-    where s.erasure_id = erasure and s.place = note_deleted_file.url and s.action = 'replace';
+    with replaced as (
+        delete from ops.erasure_steps as s
+        where s.erasure_id = erasure and s.place = note_deleted_file.url and s.action = 'replace'
+        returning s.*
+    )
+
+    insert into ops.erasure_steps as s (erasure_id, place, action, rows, old_sha256, new_sha256, new_place)
+    select r.erasure_id, r.place, 'replaced', r.rows, r.old_sha256, r.new_sha256, r.new_place
+    from replaced as r
+    -- A month that came back and left again has a file of the same name.
+    on conflict (erasure_id, place, action) do update
+    set
+        rows = s.rows + excluded.rows, new_sha256 = excluded.new_sha256, new_place = excluded.new_place,
+        done_at = clock_timestamp();
 end;
 
 comment on function ops.note_deleted_file(bigint, text) is 'Notes that a file that was replaced is gone.';
@@ -1628,7 +1645,7 @@ revoke all on function ops.erase_from_marts(bigint) from public;
 revoke all on function ops.marts_with_persons(bigint) from public;
 revoke all on function ops.end_erasure(bigint, boolean) from public;
 revoke all on function ops.stage_erasure(regclass) from public;
-revoke all on function ops.note_replaced_file(bigint, text, text, bigint, bigint, bigint, text, jsonb)
+revoke all on function ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb)
 from public;
 revoke all on function ops.note_deleted_file(bigint, text) from public;
 revoke all on function ops.place_hold(text, text, text, text, date, date, text) from public;
@@ -1652,7 +1669,9 @@ grant execute on function ops.erase_from_marts(bigint) to agentbooks_refresher;
 grant execute on function ops.marts_with_persons(bigint) to agentbooks_refresher;
 grant execute on function ops.end_erasure(bigint, boolean) to agentbooks_retention;
 grant execute on function ops.stage_erasure(regclass) to agentbooks_retention;
-grant execute on function ops.note_replaced_file(bigint, text, text, bigint, bigint, bigint, text, jsonb)
+grant execute on function ops.note_replaced_file(
+    bigint, text, text, text, bigint, bigint, bigint, text, jsonb
+)
 to agentbooks_retention;
 grant execute on function ops.note_deleted_file(bigint, text) to agentbooks_retention;
 grant execute on function ops.place_hold(text, text, text, text, date, date, text) to agentbooks_retention;

@@ -37,7 +37,6 @@ from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
     from datetime import date
 
 Item = TypeVar("Item")
@@ -49,6 +48,8 @@ BLOCK = 8 << 20
 ROWS = 64 * 1024
 """Rows of a group in a file, and of a piece that is read back."""
 MANIFEST = b"agentbooks"
+ERASURE = "ops.erasure"
+"""Lock that an erasure holds by itself: no month comes or goes between its look at files and at rows."""
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 
 TYPES = {
@@ -296,6 +297,13 @@ def export_month(
         RefusedError: The month has left already.
         AgentbooksError: The storage refuses, or what is read back is not what the table says.
     """
+    with _refused(), alone(connection, table, month):
+        return _export_month(connection, archive, table, month)
+
+
+def _export_month(
+    connection: psycopg.Connection, archive: Archive, table: str, month: date
+) -> ArchivedMonth:
     url = archive.file_url(table, month)
     if _one(connection, HAS_LEFT, (table, month)):
         raise RefusedError(
@@ -392,17 +400,17 @@ def purge_month(
     Raises:
         AgentbooksError: The month has not left, a legal hold covers it, or the storage refuses.
     """
-    with _refused():
+    with _refused(), alone(connection, table, month):
         rows = int(_one(connection, "select ops.purge_month(%s, %s, %s)", (table, month, policy)))
-    for (url,) in connection.execute(
-        "select url from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
-        (table, month),
-    ).fetchall():
-        archive.remove(url)
-    connection.execute(
-        "delete from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
-        (table, month),
-    )
+        for (url,) in connection.execute(
+            "select url from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
+            (table, month),
+        ).fetchall():
+            archive.remove(url)
+        connection.execute(
+            "delete from ops.archive_files where table_name = %s and month = %s and state = 'purged'",
+            (table, month),
+        )
     return rows
 
 
@@ -416,7 +424,7 @@ def restore_month(connection: psycopg.Connection, archive: Archive, table: str, 
         AgentbooksError: It has not left, a file is missing or not the one that was archived, or the
             database refuses.
     """
-    with _refused(), connection.transaction():
+    with _refused(), alone(connection, table, month), connection.transaction():
         staged = _one(connection, "select ops.stage_month(%s, %s)", (table, month))
         columns = Columns.of(connection, table)
         batches = read_month(connection, archive, table, month, columns.written)
@@ -834,6 +842,11 @@ def _refused() -> Iterator[None]:
         raise AgentbooksError(f"archive: {reason}.") from error
 
 
-def alone(connection: psycopg.Connection, table: str, month: date) -> AbstractContextManager[None]:
-    """Keep others from writing the file of the same month."""
-    return database.alone(connection, f"ops.archive_files {table} {month}")
+@contextmanager
+def alone(connection: psycopg.Connection, table: str, month: date) -> Iterator[None]:
+    """Keep others from the file of the same month, and wait for an erasure, which looks at all of them."""
+    with (
+        database.alone(connection, ERASURE, is_shared=True),
+        database.alone(connection, f"ops.archive_files {table} {month}"),
+    ):
+        yield

@@ -112,14 +112,25 @@ def another(connection: psycopg.Connection) -> psycopg.Connection:
 
 
 @contextmanager
-def alone(connection: psycopg.Connection, lock: str) -> Iterator[None]:
-    """Wait for whoever else holds the lock of this name, and hold it; who is cut off holds it no more."""
-    connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (lock,))
+def alone(connection: psycopg.Connection, lock: str, *, is_shared: bool = False) -> Iterator[None]:
+    """Wait for whoever else holds the lock of this name, and hold it; who is cut off holds it no more.
+
+    Args:
+        connection: Of the session that holds it.
+        lock: Its name.
+        is_shared: Hold it beside others who share it.
+    """
+    shared = "_shared" if is_shared else ""
+    connection.execute(
+        f"select pg_advisory_lock{shared}(hashtextextended(%s, 0))".encode(), (lock,)
+    )
     try:
         yield
     finally:
         with suppress(psycopg.OperationalError):
-            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (lock,))
+            connection.execute(
+                f"select pg_advisory_unlock{shared}(hashtextextended(%s, 0))".encode(), (lock,)
+            )
 
 
 def patiently(step: Callable[[], Result], pause: float = 0.1) -> Result:

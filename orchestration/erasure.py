@@ -457,11 +457,14 @@ def _erase_files(connection: psycopg.Connection, archive: Archive, erasure: int)
 
 def _delete_replaced(connection: psycopg.Connection, archive: Archive, erasure: int) -> None:
     replaced = connection.execute(
-        "select place from ops.erasure_steps where erasure_id = %s and action = 'replace'",
+        "select s.place, exists (select from ops.archive_files as f where f.url = s.place)"
+        " from ops.erasure_steps as s where s.erasure_id = %s and s.action = 'replace'",
         (erasure,),
     ).fetchall()
-    for (url,) in replaced:
-        archive.remove(url)
+    for url, is_in_use in replaced:
+        # Its month may have come back and left again since: a new file then has the name.
+        if not is_in_use:
+            archive.remove(url)
         connection.execute("select ops.note_deleted_file(%s, %s)", (erasure, url))
 
 
@@ -529,8 +532,8 @@ def _replace_file(
             ),
         )
         connection.execute(
-            "select ops.note_replaced_file(%s, %s, %s, %s, %s, %s, %s, %s)",
-            (erasure, file.url, url, changed, rows, size, sha256, Jsonb(checksums)),
+            "select ops.note_replaced_file(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (erasure, file.url, file.sha256, url, changed, rows, size, sha256, Jsonb(checksums)),
         )
 
 
@@ -680,8 +683,8 @@ def _one(connection: psycopg.Connection, query: Any, parameters: Any = None) -> 
 
 
 def alone(connection: psycopg.Connection) -> AbstractContextManager[None]:
-    """Let one erasure work at a time: a second one waits, and finds what the first has done."""
-    return database.alone(connection, "ops.erasure")
+    """Let one erasure work at a time, and no month come or go meanwhile."""
+    return database.alone(connection, cold_archive.ERASURE)
 
 
 @contextmanager
@@ -701,6 +704,7 @@ def _told(what: str = "erase") -> Iterator[None]:
         psycopg.errors.UndefinedTable,
         psycopg.errors.UndefinedFunction,
         psycopg.errors.LockNotAvailable,
+        psycopg.errors.ObjectNotInPrerequisiteState,
     ) as error:
         message = (error.diag.message_primary or "").partition(": ")
         raise AgentbooksError(f"{what}: {message[2] or message[0]}.") from error

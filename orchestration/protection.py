@@ -24,7 +24,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pyarrow import parquet
 
-from orchestration import cold_archive, database, encryption, erasure
+from orchestration import cold_archive, database, encryption
 from orchestration.encryption import KEY_ID, Cell, DecryptionError, Keys
 from orchestration.errors import AgentbooksError
 from orchestration.redaction import redact
@@ -525,8 +525,7 @@ class _Run:
 
     def replace(self, file: _File, protected: list[Policy]) -> None:
         """Write a file anew, prove that it says the same, enter it, and only then delete the old one."""
-        lock = (self.connection, file.table_name, file.month)
-        with erasure.alone(self.connection), cold_archive.alone(*lock):
+        with cold_archive.alone(self.connection, file.table_name, file.month):
             if file not in self.files(file.table_name):
                 return  # replaced or purged meanwhile: the next run looks at what there is
             with self.archive.fetched(file.url, file.sha256) as old:

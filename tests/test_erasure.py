@@ -911,6 +911,77 @@ def test_an_erasure_killed_at_any_step_is_taken_up_by_the_next(
     assert residue(world, ANNA.words) == []
 
 
+def test_no_month_comes_or_goes_while_an_erasure_is_at_work(
+    world: psycopg.Connection,
+    archive: Archive,
+    connect: Callable[[str], psycopg.Connection],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A month that leaves between the look at files and that at rows, and takes the person along."""
+    clerk, erase_rows = connect(world.info.dsn), erasure._erase_rows
+    clerk.execute("set lock_timeout = '50ms'")
+
+    def meanwhile(*arguments: Any) -> None:
+        for step in (
+            cold_archive.export_month,
+            cold_archive.remove_month,
+            cold_archive.restore_month,
+        ):
+            with pytest.raises(AgentbooksError, match="lock timeout"):
+                step(clerk, archive, "observability.spans", MARCH)
+        with pytest.raises(AgentbooksError, match="lock timeout"):
+            cold_archive.purge_month(clerk, archive, "observability.spans", MARCH, "a test")
+        erase_rows(*arguments)
+
+    monkeypatch.setattr(erasure, "_erase_rows", meanwhile)
+    forget(world, archive, ANNA)
+    assert cold_archive.remove_month(clerk, archive, "observability.spans", MARCH).rows == 2
+    assert residue(world, ANNA.words, archive.url) == []
+
+
+def test_a_file_that_is_another_meanwhile_is_not_replaced(
+    world: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that came with a newer file, and are in none after the old one was written anew."""
+    cold_archive.remove_month(world, archive, "observability.spans", MARCH)
+    put_proven = Archive.put_proven
+
+    def meanwhile(*arguments: Any) -> None:
+        put_proven(*arguments)
+        world.execute("update ops.archive_files set sha256 = repeat('0', 64)")
+
+    monkeypatch.setattr(Archive, "put_proven", meanwhile)
+    with pytest.raises(
+        AgentbooksError, match=r"^erase: .*2020-03\.parquet is not the file any more that was read;"
+    ):
+        forget(world, archive, ANNA)
+    assert value(world, "select url from ops.archive_files").endswith("/2020-03.parquet")
+
+
+def test_what_leaves_again_before_an_erasure_goes_on_stays(
+    world: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only file of a month, deleted as it has the name of one that was to go."""
+    table = "observability.spans"
+    cold_archive.remove_month(world, archive, table, MARCH)
+
+    def cut_short(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure, "_delete_replaced", lambda *_: None)
+        patched.setattr(erasure, "_erase_rows", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            forget(world, archive, ANNA)
+    cold_archive.restore_month(world, archive, table, MARCH)
+    late = dict(ANNA.rows())[table] | {"span_id": ANNA.row(2)}
+    insert(world, table, late)
+    cold_archive.remove_month(world, archive, table, MARCH)
+    forget(world, archive, ANNA)
+    assert residue(world, ANNA.words, archive.url) == []
+    assert cold_archive.restore_month(world, archive, table, MARCH) == 3
+
+
 def test_two_at_once_are_one(world: psycopg.Connection, archive: Archive) -> None:
     """Two clerks with the same request, and two receipts that each tell of half."""
     with ThreadPoolExecutor(2) as clerks:

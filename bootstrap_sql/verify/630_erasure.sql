@@ -25,7 +25,7 @@ select
     'ops.marts_with_persons(bigint)'::regprocedure,
     'ops.end_erasure(bigint, boolean)'::regprocedure,
     'ops.stage_erasure(regclass)'::regprocedure,
-    'ops.note_replaced_file(bigint, text, text, bigint, bigint, bigint, text, jsonb)'::regprocedure,
+    'ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb)'::regprocedure,
     'ops.note_deleted_file(bigint, text)'::regprocedure,
     'ops.place_hold(text, text, text, text, date, date, text)'::regprocedure,
     'ops.release_hold(bigint)'::regprocedure,
