@@ -84,6 +84,119 @@ $function$;
 comment on function ops.create_archive(regclass) is
 'Makes the archive of a raw table. ops.sync_archives gives it rights, policies, keys and its view.';
 
+-- What is as it should be is left alone: a right that is given again locks the archive all the same.
+create function ops.sync_archive_rights() returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    part record;
+    policy_sql text;
+begin
+    -- Reading is as in the raw table; writing is nobody's.
+    for part in
+        with places as (
+            select c.oid as hot, p.place
+            from pg_class as c
+            join pg_namespace as n on c.relnamespace = n.oid
+            cross join unnest(
+                array[ops.archive_of(c.oid), to_regclass(format('history.%I', ops.archive_name(c.oid)))]
+            ) as p (place)
+            where n.nspname in (select s.schema_name from ops.raw_schemas as s)
+                and c.relowner = 'agentbooks_owner'::regrole and c.relkind in ('r', 'p') and not c.relispartition
+                and p.place is not null
+        ),
+
+        wanted as (
+            select distinct p.place, r.grantee
+            from places as p
+            join pg_class as c on p.hot = c.oid
+            cross join aclexplode(c.relacl) as r
+            where r.privilege_type = 'SELECT' and r.grantee <> c.relowner
+        ),
+
+        granted as (
+            select p.place, r.grantee, bool_and(r.privilege_type = 'SELECT') as is_reader
+            from places as p
+            join pg_class as c on p.place = c.oid
+            cross join aclexplode(c.relacl) as r
+            where r.grantee <> c.relowner
+            group by p.place, r.grantee
+        )
+
+        select
+            place,
+            coalesce((select quote_ident(o.rolname) from pg_roles as o where o.oid = grantee), 'public') as grantee,
+            g.is_reader is not null as is_granted,
+            w.grantee is not null as is_wanted
+        from wanted as w
+        full join granted as g using (place, grantee)
+        where w.grantee is null or g.is_reader is not true
+    loop
+        if part.is_granted then
+            execute format('revoke all on %s from %s', part.place, part.grantee);
+        end if;
+        if part.is_wanted then
+            execute format('grant select on %s to %s', part.place, part.grantee);
+        end if;
+    end loop;
+
+    for part in
+        select a.archive, k.polname
+        from ops.archives as a
+        join pg_policy as k on a.archive = k.polrelid
+        where not exists (
+            select from pg_policy as h
+            where h.polrelid = a.hot and h.polname = k.polname and h.polcmd in ('r', '*')
+        )
+    loop
+        execute format('drop policy %I on %s', part.polname, part.archive);
+    end loop;
+
+    -- A policy that looks at another table must find there what has been archived as well.
+    for part in
+        select
+            h.*,
+            a.archive,
+            c.relname as hot_name,
+            ops.archive_name(a.hot) as name,
+            pg_get_expr(k.polqual, k.polrelid) as kept_sql,
+            k.polpermissive = h.polpermissive and k.polroles = h.polroles as is_for_the_same
+        from ops.archives as a
+        join pg_class as c on a.hot = c.oid
+        join pg_policy as h on a.hot = h.polrelid and h.polcmd in ('r', '*')
+        left join pg_policy as k on a.archive = k.polrelid and h.polname = k.polname
+    loop
+        policy_sql := replace(pg_get_expr(part.polqual, part.polrelid), part.hot_name || '.', part.name || '.');
+        select coalesce(
+            string_agg(replace(policy_sql, ' ' || o.hot || ' ', format(' history.%I ', ops.archive_name(o.hot))), ''),
+            policy_sql
+        )
+        into policy_sql
+        from (
+            select p.hot from ops.archives as p where policy_sql like '% ' || p.hot || ' %' limit 1
+        ) as o;
+        continue when part.is_for_the_same and part.kept_sql = policy_sql;
+        execute format('drop policy if exists %I on %s', part.polname, part.archive);
+        execute format(
+            'create policy %I on %s as %s for select to %s using (%s)', part.polname, part.archive,
+            case when part.polpermissive then 'permissive' else 'restrictive' end,
+            (
+                select coalesce(string_agg(quote_ident(r.rolname), ', ' order by array_position(part.polroles, r.oid)), 'public')
+                from pg_roles as r
+                where r.oid = any(part.polroles)
+            ),
+            policy_sql
+        );
+    end loop;
+end
+$function$;
+
+comment on function ops.sync_archive_rights() is
+'Lets archives and the views of history be read by those who may read the raw table, by its policies, and by '
+'nobody else. Called by ops.sync_archives, by each bootstrap and by each run of retention.';
+
 create function ops.sync_archives() returns void
 language plpgsql
 security definer
@@ -93,7 +206,6 @@ as $function$
 declare
     paired record;
     part record;
-    policy_sql text;
     column_names text;
 begin
     for paired in
@@ -204,47 +316,9 @@ begin
         loop
             execute format('comment on column history.%I.%I is %L', paired.name, part.name, part.words);
         end loop;
-
-        -- Reading is as in the raw table; writing is nobody's.
-        for part in
-            select distinct r.grantee::regrole as reader
-            from pg_class as c
-            cross join aclexplode(c.relacl) as r
-            where c.oid = paired.hot and r.privilege_type = 'SELECT' and r.grantee <> c.relowner
-        loop
-            execute format('grant select on history.%I to %s', paired.name, part.reader);
-            if paired.archive is not null then
-                execute format('grant select on %s to %s', paired.archive, part.reader);
-            end if;
-        end loop;
     end loop;
 
-    for paired in
-        select p.*, c.relname as hot_name from ops.archives as p join pg_class as c on p.hot = c.oid
-    loop
-        -- A policy that looks at another table must find there what has been archived as well.
-        for part in select * from pg_policy as p where p.polrelid = paired.hot and p.polcmd in ('r', '*') loop
-            policy_sql := replace(
-                pg_get_expr(part.polqual, part.polrelid),
-                paired.hot_name || '.', ops.archive_name(paired.hot) || '.'
-            );
-            select coalesce(
-                string_agg(replace(policy_sql, ' ' || o.hot || ' ', format(' history.%I ', ops.archive_name(o.hot))), ''),
-                policy_sql
-            )
-            into policy_sql
-            from (
-                select p.hot from ops.archives as p where policy_sql like '% ' || p.hot || ' %' limit 1
-            ) as o;
-            execute format('drop policy if exists %I on %s', part.polname, paired.archive);
-            execute format(
-                'create policy %I on %s as %s for select to %s using (%s)', part.polname, paired.archive,
-                case when part.polpermissive then 'permissive' else 'restrictive' end,
-                (select coalesce(string_agg(quote_ident(r.rolname), ', '), 'public') from pg_roles as r where r.oid = any(part.polroles)),
-                policy_sql
-            );
-        end loop;
-
+    for paired in select * from ops.archives loop
         -- A key to a table whose rows are archived themselves would take the archive with them.
         for part in
             select k.conname as name, pg_get_constraintdef(k.oid) as definition
@@ -259,15 +333,19 @@ begin
             execute format('alter table %s add constraint %I %s', paired.archive, part.name, part.definition);
         end loop;
     end loop;
+
+    perform ops.sync_archive_rights();
 end
 $function$;
 
 comment on function ops.sync_archives() is
 'Gives each archive what its raw table has got since: columns, indexes, comments, keys, policies and '
-'rights to read. The bootstrap calls it after each of its files.';
+'rights to read; these it takes back as well. The bootstrap calls it after each of its files.';
 
 revoke all on function ops.create_archive(regclass) from public;
 revoke all on function ops.sync_archives() from public;
+revoke all on function ops.sync_archive_rights() from public;
+grant execute on function ops.sync_archive_rights() to agentbooks_retention;
 
 select ops.create_archive(t.hot::regclass)
 from (values

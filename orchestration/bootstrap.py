@@ -221,6 +221,8 @@ def bootstrap(
                 )
                 done.append(change.version)
         _call_if_there(connection, "ops.maintain_partitions(int)", "ops.maintain_partitions()")
+        # Somebody may have altered them by hand since the last file.
+        _call_if_there(connection, "ops.sync_archive_rights()")
         return done
 
 

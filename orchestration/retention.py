@@ -336,6 +336,7 @@ def enforce(
     """
     with _told("enforce"):
         findings = _faults(connection)
+        _sync_rights(connection)
         if findings:
             more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
             raise AgentbooksError(
@@ -418,6 +419,16 @@ def _faults(connection: psycopg.Connection) -> list[str]:
     _need_seed(connection)
     rows = connection.execute("select ops.retention_findings(%s)", (SEED,)).fetchall()
     return sorted(finding for (finding,) in rows)
+
+
+def _sync_rights(connection: psycopg.Connection) -> None:
+    try:
+        connection.execute("select ops.sync_archive_rights()")
+    except psycopg.Error as error:
+        raise AgentbooksError(
+            "retention enforce: nothing was touched, as an archive could not be given the policies of its "
+            f"table: {error.diag.message_primary or str(error).splitlines()[0]}."
+        ) from error
 
 
 def _need_seed(connection: psycopg.Connection) -> None:

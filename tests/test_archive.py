@@ -440,6 +440,30 @@ def test_a_later_index_reaches_the_archive_and_a_later_check_waits(raw: psycopg.
     assert len(rows_of(raw, "archive.observability__spans")) == 1
 
 
+def test_stricter_rights_reach_the_archive(raw: psycopg.Connection) -> None:
+    """A policy or a grant that was taken back, while archived rows go on being read by it."""
+    policies = "select array_agg(oid order by oid) from pg_policy"
+    before = value(raw, policies)
+    raw.execute("select ops.sync_archive_rights()")
+    assert value(raw, policies) == before, "what is right is made anew, which locks the archives"
+    raw.execute("drop policy traces_own on observability.traces")
+    raw.execute("revoke select on observability.traces from authenticated")
+    raw.execute("grant insert on archive.observability__traces to service_role")
+    bootstrap.bootstrap(raw)
+    assert (
+        value(
+            raw,
+            "select count(*) from pg_policy where polrelid = 'archive.observability__traces'::regclass"
+            " and polname = 'traces_own'",
+        )
+        == 0
+    )
+    for place in ("archive.observability__traces", "history.observability__traces"):
+        assert not value(raw, f"select has_table_privilege('authenticated', '{place}', 'select')")
+    writes = "has_table_privilege('service_role', 'archive.observability__traces', 'insert')"
+    assert not value(raw, f"select {writes}")
+
+
 def test_a_revert_keeps_archived_rows(world: psycopg.Connection) -> None:
     """A revert that drops the archive with all that is in it."""
     world.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))

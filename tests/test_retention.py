@@ -582,6 +582,19 @@ def test_the_longest_term_of_a_tenant_keeps_the_month(
     assert archive
 
 
+def test_rights_are_those_of_the_table_after_a_night(world: psycopg.Connection) -> None:
+    """A reader whose grant was revoked by hand, and who reads what is archived until the next release."""
+    world.execute("revoke select on observability.traces from authenticated")
+    retention.enforce(world, AS_OF, [])
+    reads = "has_table_privilege('authenticated', 'archive.observability__traces', 'select')"
+    assert not value(world, f"select {reads}")
+    world.execute(
+        "create policy odd on observability.traces using (traces in (select t from observability.traces t))"
+    )
+    with pytest.raises(AgentbooksError, match="an archive could not be given the policies"):
+        retention.enforce(world, AS_OF, [])
+
+
 def test_a_retired_pattern_goes_after_all_that_names_it(world: psycopg.Connection) -> None:
     """A pattern whose uses its deletion takes along, with the numbers that rest on them."""
     world.execute("create schema marts")

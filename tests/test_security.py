@@ -186,6 +186,7 @@ DEFINERS = {
         "agentbooks_loader", "agentbooks_refresher", "agentbooks_retention", "service_role", "authenticated",
     },
     "ops.sync_archives": set(),
+    "ops.sync_archive_rights": {"agentbooks_retention"},
     "ops.archive_month": {"agentbooks_retention"},
     "ops.unarchive_month": {"agentbooks_retention"},
     "ops.archive_rows": {"agentbooks_retention"},
@@ -554,6 +555,12 @@ def test_an_archive_has_the_policies_of_its_table(archived: psycopg.Connection) 
             on k.polrelid = a.archive and k.polname = h.polname and k.polcmd = 'r'
             and k.polpermissive = h.polpermissive and k.polroles = h.polroles
         where k.oid is null
+        union all
+        select a.archive::text, k.polname
+        from ops.archives as a
+        join pg_policy as k on k.polrelid = a.archive
+        left join pg_policy as h on h.polrelid = a.hot and h.polname = k.polname
+        where h.oid is null
         union all
         select c.oid::regclass::text, 'row level security'
         from pg_class as c

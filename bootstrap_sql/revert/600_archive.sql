@@ -16,6 +16,7 @@ $archived$;
 delete from ops.month_clocks;
 drop schema history cascade;
 drop function ops.sync_archives();
+drop function ops.sync_archive_rights();
 drop function ops.create_archive(regclass);
 drop view ops.archives;
 drop function ops.archive_of(regclass);

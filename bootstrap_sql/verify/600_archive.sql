@@ -3,6 +3,7 @@
 
 select
     'ops.sync_archives()'::regprocedure,
+    'ops.sync_archive_rights()'::regprocedure,
     'ops.create_archive(regclass)'::regprocedure,
     1 / (ops.archive_of('observability.spans') = 'archive.observability__spans'::regclass)::int,
     1 / ((select count(*) from ops.archives) = 25)::int,
