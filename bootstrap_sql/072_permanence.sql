@@ -829,7 +829,8 @@ declare
     departure ops.departures;
     present_rows bigint;
     late_rows bigint;
-    rows_in_use bigint;
+    staying regclass;
+    staying_rows bigint;
     copy record;
 begin
     if month is null or ops.month_clock(monthly) is null
@@ -857,15 +858,26 @@ begin
     from pg_partitioned_table as p
     where p.partrelid = monthly and not exists (select from ops.month_partitions(monthly, first_day));
 
-    -- Of a table in one piece only what is archived leaves: the rest is at work, or others lean on it.
-    if not exists (select from pg_partitioned_table as p where p.partrelid = monthly) then
+    -- Of a table in one piece only what is archived leaves: the rest is at work, or others lean on it. Of one in
+    -- months, what has come since its partition was archived has to join that first.
+    select case when p.partrelid is null then monthly else nullif(p.partdefid, 0)::regclass end into staying
+    from pg_class as c
+    left join pg_partitioned_table as p on c.oid = p.partrelid
+    where c.oid = monthly;
+    if staying is not null then
         execute format(
-            'select count(*) from %s where %s >= %L and %2$s < %4$L', monthly, ops.month_clock(monthly),
+            'select count(*) from %s where %s >= %L and %2$s < %4$L', staying, ops.month_clock(monthly),
             first_day::timestamp at time zone 'UTC', (last_day + 1)::timestamp at time zone 'UTC'
-        ) into rows_in_use;
-        if rows_in_use > 0 then
-            kind := 'still_active';
-            reason := format('%s has %s rows that are not archived', month_text, rows_in_use);
+        ) into staying_rows;
+        if staying_rows > 0 then
+            kind := case when staying = monthly then 'still_active' else 'no_partition' end;
+            reason := format(
+                case
+                    when staying = monthly then '%s has %s rows that are not archived'
+                    else '%s has %s rows that wait for a partition; ops.maintain_partitions makes it'
+                end,
+                month_text, staying_rows
+            );
             return next;
         end if;
     end if;

@@ -112,6 +112,24 @@ def test_only_a_month_that_is_frozen_and_copied_leaves(daily: Daily) -> None:
     assert daily.days()["2026-03-30"] == 2, "it is counted"
 
 
+def test_a_row_that_waits_for_a_partition_keeps_its_month(daily: Daily, archived: Archived) -> None:
+    """A late row of a warm month that is copied, stays where it is, and is counted from both."""
+    daily.connection.execute("select ops.archive_month(%s, %s)", (SPANS, MARCH))
+    daily.span("2026-03-30 09:00+00")
+    daily.refresh()
+    archived.freeze(SPANS, MARCH)
+    archived.copy(SPANS, MARCH)
+    assert refusals(daily) == [
+        "2026-03 of observability.spans has 1 rows that wait for a partition; "
+        "ops.maintain_partitions makes it"
+    ]
+    daily.connection.execute("select from ops.maintain_partitions()")
+    assert refusals(daily) == []
+    assert value(daily.connection, f"select ops.remove_month('{SPANS}', '{MARCH}')") == 3
+    in_march = "select count(*) from history.observability__spans where started_at < '2026-04-01'"
+    assert value(daily.connection, in_march) == 0
+
+
 @pytest.mark.parametrize(
     "change", ["rows = rows + 1", "checksums = checksums || '{\"cost\": 1}'", "state = 'written'"]
 )
