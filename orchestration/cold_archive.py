@@ -314,6 +314,7 @@ def _export_month(
         "update ops.archive_files set state = 'written' where table_name = %s and month = %s",
         (table, month),
     )
+    note_loose_files(connection, table, month, [f"{url}.part", url])
     with connection.transaction(), tempfile.TemporaryDirectory() as folder:
         connection.execute("set transaction isolation level repeatable read")
         write_alike(connection)
@@ -364,7 +365,35 @@ def _export_month(
     for (old_url,) in replaced:
         if old_url != url and old_url.startswith(archive.url):
             archive.remove(old_url)
+    delete_loose_files(connection, archive, table, month)
     return ArchivedMonth(table, month, url, rows, size, sha256)
+
+
+def note_loose_files(
+    connection: psycopg.Connection, table: str, month: date, urls: list[str]
+) -> None:
+    """Note files of a month that are about to be written or replaced, for whoever comes after a crash."""
+    connection.execute("select ops.note_loose_files(%s, %s, %s)", (table, month, urls))
+
+
+def delete_loose_files(
+    connection: psycopg.Connection,
+    archive: Archive,
+    table: str | None = None,
+    month: date | None = None,
+) -> None:
+    """Delete files that have a successor, or never became one, of a month or of all."""
+    loose = connection.execute(
+        "select url, table_name, month from ops.loose_files"
+        " where table_name = coalesce(%s, table_name) and month = coalesce(%s, month)",
+        (table, month),
+    )
+    for url, of_table, of_month in loose.fetchall():
+        with alone(connection, of_table, of_month):
+            in_use = "select exists (select from ops.archive_files where url = %s)"
+            if not _one(connection, in_use, (url,)):
+                archive.remove(url)
+            connection.execute("select ops.forget_loose_file(%s)", (url,))
 
 
 def remove_month(

@@ -179,6 +179,7 @@ def erase(
                 archive.check()
         if is_dry_run:
             return None
+        _delete_leftovers(connection, archive)
         for _ in range(ATTEMPTS):
             _erase_files(connection, archive, erasure)
             _erase_rows(connection, erasure)
@@ -453,6 +454,16 @@ def _erase_files(connection: psycopg.Connection, archive: Archive, erasure: int)
         ):
             _replace_file(connection, archive, erasure, place, file, keys, tenant)
             _delete_replaced(connection, archive, erasure)
+            cold_archive.delete_loose_files(connection, archive, file.table_name, file.month)
+
+
+def _delete_leftovers(connection: psycopg.Connection, archive: Archive) -> None:
+    """Delete files that nothing reads: of exports, purges and rewritings that were cut short."""
+    unread = "select url from ops.archive_files where state <> 'verified'"
+    for (url,) in connection.execute(unread).fetchall():
+        archive.remove(url)
+        connection.execute("delete from ops.archive_files where url = %s", (url,))
+    cold_archive.delete_loose_files(connection, archive)
 
 
 def _delete_replaced(connection: psycopg.Connection, archive: Archive, erasure: int) -> None:
@@ -522,6 +533,8 @@ def _replace_file(
             writer.add_key_value_metadata({cold_archive.MANIFEST: manifest})
         size, sha256 = new.stat().st_size, cold_archive.sha256_of(new)
         url = cold_archive.rewritten_url(file.url, sha256)
+        urls = [f"{url}.part", url]
+        cold_archive.note_loose_files(connection, file.table_name, file.month, urls)
         archive.put_proven(
             new,
             url,

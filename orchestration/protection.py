@@ -298,7 +298,7 @@ def encrypt(
     """
     with _told(), database.alone(connection, "ops.protected_columns"):
         run = _Run.begin(connection, archive, table, progress, takes_as_text=takes_as_text)
-        run.delete_loose_files()
+        cold_archive.delete_loose_files(connection, archive)
         with run.pool:
             for policy in run.policies:
                 for number in range(PASSES):
@@ -530,7 +530,7 @@ class _Run:
                 return  # replaced or purged meanwhile: the next run looks at what there is
             with self.archive.fetched(file.url, file.sha256) as old:
                 self.write_anew(file, protected, old)
-            self.delete_loose_files()
+            cold_archive.delete_loose_files(self.connection, self.archive)
 
     def write_anew(self, file: _File, protected: list[Policy], old: Path) -> None:
         """Do it.
@@ -546,10 +546,8 @@ class _Run:
             self.write(new, draft, lambda batch: batch, manifest)
             size, sha256 = new.stat().st_size, cold_archive.sha256_of(new)
             url = cold_archive.rewritten_url(file.url, sha256)
-            self.connection.execute(
-                "select ops.note_loose_files(%s, %s, %s)",
-                (file.table_name, file.month, [f"{url}.part", url, file.url]),
-            )
+            urls = [f"{url}.part", url, file.url]
+            cold_archive.note_loose_files(self.connection, file.table_name, file.month, urls)
             changed = {policy.column_name for policy in protected}
             kept = {name: total for name, total in file.checksums.items() if name not in changed}
             self.archive.put_proven(
@@ -615,16 +613,6 @@ class _Run:
     def read_back(self, file: _File, path: Path) -> tuple[int, dict[str, int]]:
         columns = cold_archive.Columns.of(self.connection, file.table_name)
         return cold_archive.read_back(self.connection, file.table_name, columns, path)
-
-    def delete_loose_files(self) -> None:
-        """Delete files that have a successor, or never became one."""
-        loose = self.connection.execute("select url, table_name, month from ops.loose_files")
-        for url, table, month in loose.fetchall():
-            with cold_archive.alone(self.connection, table, month):
-                in_use = "select exists (select from ops.archive_files where url = %s)"
-                if not _one(self.connection, in_use, (url,))[0]:
-                    self.archive.remove(url)
-                self.connection.execute("select ops.forget_loose_file(%s)", (url,))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from faults import value
 from raw_rows import ROWS, insert
-from residue import residue
+from residue import in_files, residue
 from test_cold_archive import MARCH, bucket
 from typer.testing import CliRunner
 
@@ -964,10 +964,6 @@ def test_what_leaves_again_before_an_erasure_goes_on_stays(
     """The only file of a month, deleted as it has the name of one that was to go."""
     table = "observability.spans"
     cold_archive.remove_month(world, archive, table, MARCH)
-
-    def cut_short(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
         patched.setattr(erasure, "_delete_replaced", lambda *_: None)
         patched.setattr(erasure, "_erase_rows", cut_short)
@@ -980,6 +976,85 @@ def test_what_leaves_again_before_an_erasure_goes_on_stays(
     forget(world, archive, ANNA)
     assert residue(world, ANNA.words, archive.url) == []
     assert cold_archive.restore_month(world, archive, table, MARCH) == 3
+
+
+def cut_short(*_: Any) -> None:
+    """Be killed."""
+    raise KeyboardInterrupt
+
+
+def dies_before_it_names_the_file(
+    world: psycopg.Connection, archive: Archive, patched: pytest.MonkeyPatch
+) -> None:
+    """Leave a file under its temporary name."""
+    patched.setattr(Archive, "rename", cut_short)
+    cold_archive.remove_month(world, archive, "observability.spans", MARCH)
+
+
+def dies_before_it_enters_the_file(
+    world: psycopg.Connection, archive: Archive, patched: pytest.MonkeyPatch
+) -> None:
+    """Leave a file that the database does not know."""
+    rename = Archive.rename
+    patched.setattr(Archive, "rename", lambda *names: cut_short(rename(*names)))
+    cold_archive.remove_month(world, archive, "observability.spans", MARCH)
+
+
+def dies_at_the_second_export(
+    world: psycopg.Connection, archive: Archive, patched: pytest.MonkeyPatch
+) -> None:
+    """Leave the file of the first as one that was written."""
+    cold_archive.export_month(world, archive, "observability.spans", MARCH)
+    patched.setattr(Archive, "put", cut_short)
+    cold_archive.export_month(world, archive, "observability.spans", MARCH)
+
+
+def dies_before_it_deletes_what_is_purged(
+    world: psycopg.Connection, archive: Archive, patched: pytest.MonkeyPatch
+) -> None:
+    """Leave a file for which there is a receipt."""
+    cold_archive.remove_month(world, archive, "observability.spans", MARCH)
+    patched.setattr(Archive, "remove", cut_short)
+    cold_archive.purge_month(world, archive, "observability.spans", MARCH, "a test")
+
+
+def dies_before_it_deletes_what_it_encrypted(
+    world: psycopg.Connection, archive: Archive, patched: pytest.MonkeyPatch
+) -> None:
+    """Leave a file in clear beside its successor."""
+    del patched
+    file = cold_archive.remove_month(world, archive, "observability.spans", MARCH)
+    old = file.url.replace("2020-03", "2020-03.old")
+    cold_archive.note_loose_files(world, file.table, MARCH, [old])
+    with archive.fetched(file.url) as local:
+        archive.put(local, old)
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        dies_before_it_names_the_file,
+        dies_before_it_enters_the_file,
+        dies_at_the_second_export,
+        dies_before_it_deletes_what_is_purged,
+        dies_before_it_deletes_what_it_encrypted,
+    ],
+)
+def test_files_that_nothing_reads_do_not_outlive_an_erasure(
+    world: psycopg.Connection,
+    archive: Archive,
+    monkeypatch: pytest.MonkeyPatch,
+    leave: Callable[[psycopg.Connection, Archive, pytest.MonkeyPatch], None],
+) -> None:
+    """A receipt that says done, and the person in a file that a crash has left."""
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        leave(world, archive, patched)
+    assert any(ANNA.secret in word for _, word in in_files(archive.url, ANNA.words)), "the control"
+    forget(world, archive, ANNA)
+    assert residue(world, ANNA.words, archive.url) == []
+    assert value(world, "select count(*) from ops.loose_files") == 0
+    assert value(world, "select count(*) from ops.archive_files where state <> 'verified'") == 0
 
 
 def test_two_at_once_are_one(world: psycopg.Connection, archive: Archive) -> None:
