@@ -721,3 +721,10 @@ def _told(what: str = "erase") -> Iterator[None]:
     ) as error:
         message = (error.diag.message_primary or "").partition(": ")
         raise AgentbooksError(f"{what}: {message[2] or message[0]}.") from error
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        # Its own words may quote the row.
+        named = (error.diag.table_name, error.diag.column_name, error.diag.constraint_name)
+        place = ", ".join(filter(None, (type(error).__name__, *named)))
+        raise AgentbooksError(
+            f"{what}: the database refused a row ({place}); its log says more. Mend that and run it again."
+        ) from None

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -1109,6 +1110,31 @@ def test_who_may_not_erase_is_told(world: psycopg.Connection, archive: Archive) 
         erasure.erase(world, archive, [ANNA.id])
     world.execute("reset role")
     assert all_rows(world) == before
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("user_id <> ops.tombstone()", "CheckViolation, traces, odd"),
+        ("execution_id::int > 0", "InvalidTextRepresentation"),
+    ],
+)
+def test_what_the_database_refuses_is_told_without_quoting_it(
+    world: psycopg.Connection, archive: Archive, check: str, said: str
+) -> None:
+    """A traceback that prints the row of somebody who asked to be forgotten."""
+    world.execute(
+        f"alter table observability.traces add constraint odd check ({check}) not valid".encode()
+    )
+    with pytest.raises(
+        AgentbooksError, match=rf"^erase: the database refused a row \({said}\); its"
+    ) as e:
+        forget(world, archive, ANNA)
+    told = "".join(traceback.format_exception(e.value)).lower()
+    assert not any(word.lower() in told for word in [*ANNA.words, '"e a"'])
+    world.execute("alter table observability.traces drop constraint odd")
+    forget(world, archive, ANNA)
+    assert residue(world, ANNA.words) == []
 
 
 def test_the_commands_say_what_they_do(
