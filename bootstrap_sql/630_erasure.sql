@@ -453,13 +453,16 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
+    lowered constant text := lower(content);
     word text;
 begin
     foreach word in array words loop
-        if strpos(lower(content), word) > 0 then
+        if strpos(lowered, word) > 0 then
+            -- A text may quote JSON, where a new line ends in a letter.
             content := regexp_replace(
                 content,
-                '(?<![[:alnum:]_-])' || regexp_replace(word, '([^[:alnum:]])', '\\\1', 'g') || '(?![[:alnum:]_-])',
+                '(?:(?<![[:alnum:]_-])|(?<=\\(?:[bfnrt]|u[[:xdigit:]]{4})))'
+                || regexp_replace(word, '([^[:alnum:]])', '\\\1', 'g') || '(?![[:alnum:]_-])',
                 'erased', 'gi'
             );
         end if;
@@ -471,6 +474,53 @@ $function$;
 comment on function ops.scrubbed(text, text[]) is
 'A text without these words, given in lower case; only where they stand by themselves, so that u-1 is not '
 'found in u-12.';
+
+create function ops.scrubbed(content text[], words text[]) returns text[]
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+return case
+    when content is not null then array(
+        select ops.scrubbed(u.element, words)
+        from unnest(content) with ordinality as u (element, place)
+        order by u.place
+    )
+end;
+
+comment on function ops.scrubbed(text[], text[]) is 'A list of texts, each without these words.';
+
+create function ops.scrubbed(content jsonb, words text[], quoted_words text[]) returns jsonb
+language plpgsql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    written constant text := content;
+    lowered constant text := lower(written);
+begin
+    if not exists (select from unnest(quoted_words) as w (word) where strpos(lowered, w.word) > 0) then
+        return content;
+    end if;
+    -- Strings, and what stands between them; however deep they are.
+    return (
+        select string_agg(
+            case
+                when p.piece[1] like '"%'
+                    then to_jsonb(ops.scrubbed(p.piece[1]::jsonb #>> '{}', words))::text
+                else p.piece[1]
+            end,
+            '' order by p.place
+        )::jsonb
+        from regexp_matches(written, '"(?:[^"\\]|\\.)*"|[^"]+', 'g') with ordinality as p (piece, place)
+    );
+end
+$function$;
+
+comment on function ops.scrubbed(jsonb, text[], text[]) is
+'A document of which no string and no key has these words, given also by ops.also_quoted; numbers stay. Of '
+'keys that become the same one is left.';
 
 create function ops.tie_condition(relation regclass, expression text, kind text, erasure bigint, keys text[])
 returns text
@@ -511,21 +561,80 @@ comment on function ops.tie_condition(regclass, text, text, bigint, text[]) is
 'Condition on rows h of a relation, as SQL: by this column or expression they have one of these keys; '
 'without keys, one that the erasure knows.';
 
+create function ops.is_word(key text) returns boolean
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+return char_length(key) > 3 and key ~ '[^[:digit:][:punct:]]';
+
+comment on function ops.is_word(text) is
+'Whether an id can be told from other words: 42 counts something in most texts, and u1 may be anything.';
+
+create function ops.also_quoted(words text[]) returns text[]
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+return array(
+    select distinct f.form
+    from unnest(words) as w (word)
+    cross join lateral (
+        select substr(to_jsonb(w.word)::text, 2, char_length(to_jsonb(w.word)::text) - 2) as escaped
+    ) as q
+    cross join unnest(case
+        when w.word ~ '^[ !#-\[\]-~]*$' then array[w.word]
+        else array[
+            w.word,
+            q.escaped,
+            (
+                select string_agg(
+                    case
+                        when ascii(c.letter) < 128 then c.letter
+                        when ascii(c.letter) < 65536 then '\u' || lpad(to_hex(ascii(c.letter)), 4, '0')
+                        else '\u' || to_hex(55232 + (ascii(c.letter) >> 10))
+                            || '\u' || to_hex(56320 + (ascii(c.letter) & 1023))
+                    end,
+                    '' order by c.place
+                )
+                from string_to_table(q.escaped, null) with ordinality as c (letter, place)
+            )
+        ]
+    end) as f (form)
+);
+
+comment on function ops.also_quoted(text[]) is
+'Words, and how they stand in strings of JSON: as PostgreSQL escapes them, and as writers do that keep to '
+'ASCII.';
+
 create function ops.erasure_words(erasure bigint) returns text[]
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 return array(
-    select lower(k.key)
-    from ops.erasure_keys as k
-    where k.erasure_id = erasure
-        and (k.kind in ('person', 'email') or k.kind = 'name' and k.key like '%_ _%')
-    order by 1
+    select f.form
+    from (
+        select coalesce(array_agg(k.key) || array_agg(lower(k.key)), '{}') as words
+        from ops.erasure_keys as k
+        where k.erasure_id = erasure
+            and (
+                k.kind = 'person' and ops.is_word(k.key)
+                or k.kind = 'email'
+                or k.kind = 'name' and k.key like '%_ _%'
+            )
+    ) as w
+    -- Documents hold others as strings, such as the arguments of a call, and a text may quote the whole.
+    cross join unnest(ops.also_quoted(ops.also_quoted(w.words))) as u (word)
+    cross join lower(u.word) as f (form)
+    group by f.form
+    -- An address before the id that it begins with.
+    order by char_length(f.form) desc, f.form
 );
 
 comment on function ops.erasure_words(bigint) is
-'What is taken out of the texts of others: ids, addresses, and full names. A first name alone is too '
-'common a word.';
+'What is taken out of the texts of others, in each form it may have there: ids, addresses, and full names. '
+'A first name alone is too common a word, as is an id that is a number or very short: by those only rows '
+'are found.';
 
 create function ops.erasure_changes(erasure bigint, hot regclass, relation regclass, is_by_word boolean)
 returns table (column_name text, expression text, is_compared boolean)
@@ -554,8 +663,16 @@ begin atomic
                 select k.key
                 from ops.erasure_keys as k
                 where k.erasure_id = erasure and k.kind = 'person'
-            )::text as persons,
-            ops.erasure_words(erasure)::text as words
+            )::text as persons
+    ),
+
+    searched as materialized (
+        select w.words, ops.also_quoted(w.words) as quoted_words
+        from (select ops.erasure_words(erasure) as words offset 0) as w
+        where exists (
+            select from columns as c
+            where c.name = any(c.scrubbed)
+        )
     )
 
     select
@@ -598,10 +715,14 @@ begin atomic
     union all
     select
         c.name,
-        format('ops.scrubbed(h.%I::text, %L)::%s', c.name, k.words, c.type),
+        case c.type
+            when 'jsonb' then format('ops.scrubbed(h.%I, %L, %L)', c.name, s.words, s.quoted_words)
+            when 'text[]' then format('ops.scrubbed(h.%I, %L)', c.name, s.words)
+            else format('ops.scrubbed(h.%I::text, %L)::%s', c.name, s.words, c.type)
+        end,
         true
     from columns as c
-    cross join known as k
+    cross join searched as s
     where c.name = any(c.scrubbed)
         and (is_by_word or c.name not in (select p.column_name from ops.payload_parts(c.blanked) as p));
 end;
@@ -992,13 +1113,13 @@ begin
     perform ops.take_lifecycle_lock();
     -- Bytes are looked at as bytes.
     words := array(
-        select convert_from(convert_to(lower(k.key), 'UTF8'), 'LATIN1')
-        from ops.erasure_keys as k
-        where k.erasure_id = erasure
-            and (
-                k.kind in ('person', 'email', 'run', 'obs_trace', 'exec_trace', 'raaf_trace', 'chat_session', 'agentic_session')
-                or k.kind = 'name' and k.key like '%_ _%'
-            )
+        select convert_from(convert_to(w.word, 'UTF8'), 'LATIN1')
+        from unnest(ops.erasure_words(erasure) || array(
+            select lower(k.key)
+            from ops.erasure_keys as k
+            where k.erasure_id = erasure
+                and k.kind in ('person', 'run', 'obs_trace', 'exec_trace', 'raaf_trace', 'chat_session', 'agentic_session')
+        )) as w (word)
     );
 
     -- A late row and a change are known by keys, of which the user is one.
@@ -1078,7 +1199,11 @@ begin
         from ops.rejected_records as r
         where r.record_head <> ''
     loop
-        if exists (select from unnest(words) as w (word) where strpos(lower(kept.content), w.word) > 0) then
+        if exists (
+            select from unnest(words) as w (word)
+            where strpos(lower(kept.content), w.word) > 0
+                and (ops.is_word(w.word) or ops.scrubbed(kept.content, array[w.word]) <> kept.content)
+        ) then
             update ops.rejected_records as r set record_head = '', reason = 'erased'
             where (r.record_sha256, r.source_file, r.source_line)
                 = (kept.record_sha256, kept.source_file, kept.source_line);
@@ -1625,6 +1750,10 @@ revoke all on function ops.tombstone() from public;
 revoke all on function ops.subject_hash(text) from public;
 revoke all on function ops.kept_paths(jsonb, text[]) from public;
 revoke all on function ops.scrubbed(text, text[]) from public;
+revoke all on function ops.scrubbed(text[], text[]) from public;
+revoke all on function ops.scrubbed(jsonb, text[], text[]) from public;
+revoke all on function ops.is_word(text) from public;
+revoke all on function ops.also_quoted(text[]) from public;
 revoke all on function ops.tie_condition(regclass, text, text, bigint, text[]) from public;
 revoke all on function ops.erasure_words(bigint) from public;
 revoke all on function ops.erasure_changes(bigint, regclass, regclass, boolean) from public;
@@ -1653,6 +1782,9 @@ revoke all on function ops.release_hold(bigint) from public;
 revoke all on function ops.holds_on_persons(bigint, text, date) from public;
 grant execute on function ops.tombstone() to agentbooks_retention, agentbooks_refresher;
 grant execute on function ops.subject_hash(text) to agentbooks_retention;
+grant execute on function ops.is_word(text) to agentbooks_retention;
+grant execute on function ops.also_quoted(text[]) to agentbooks_retention;
+grant execute on function ops.erasure_words(bigint) to agentbooks_retention;
 grant execute on function ops.erase_rows(bigint, regclass, regclass, int, text, int) to agentbooks_retention;
 grant execute on function ops.note_erasure(bigint, text, text, bigint) to agentbooks_refresher;
 grant execute on function ops.subject_tenants(text[]) to agentbooks_retention;

@@ -106,6 +106,7 @@ class Plan:
     Attributes:
         given: How many ids were given.
         ids: By how many ids the persons are known.
+        common: How many of them are no words to look for in the texts of others.
         rows: By table or archive, what happens to its rows, and how many they are.
         files: By URL, how many rows of it.
         pooled: Ids that stand behind `erased` in the tenant then.
@@ -115,6 +116,7 @@ class Plan:
     tenant: str
     given: int
     ids: int
+    common: int
     rows: dict[str, tuple[str, int]] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     pooled: int = 0
@@ -123,6 +125,11 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """Tell it, a line per place."""
         yield f"Tenant {self.tenant}: {self.given} ids given, {self.ids} found."
+        if self.common:
+            yield (
+                f"Ids that are numbers or too short: {self.common}. Rows are found by them; mentions in the "
+                "texts of others are not."
+            )
         for place, (fate, rows) in self.rows.items():
             yield f"{place}: {fate} {rows} rows"
         for url, rows in self.files.items():
@@ -340,7 +347,9 @@ def _plan(
     connection: psycopg.Connection, archive: Archive, erasure: int, tenant: str, given: int
 ) -> Plan:
     _find(connection, archive, erasure)
-    plan = Plan(tenant, given, len(_keys(connection, erasure)["person"]))
+    common = "select count(*) from unnest(%s::text[]) as p (id) where not ops.is_word(p.id)"
+    ids = sorted(_keys(connection, erasure)["person"])
+    plan = Plan(tenant, given, len(ids), _one(connection, common, (ids,)))
     held: dict[int, str] = {
         hold: "what is theirs"
         for (hold,) in connection.execute("select ops.holds_on_persons(%s)", (erasure,)).fetchall()
@@ -686,8 +695,11 @@ def _keys(connection: psycopg.Connection, erasure: int) -> dict[str, set[str]]:
         "select kind, array_agg(key) from ops.erasure_keys where erasure_id = %s group by kind",
         (erasure,),
     ).fetchall()
-    words = _one(connection, "select ops.erasure_words(%s)", (erasure,))
-    return {kind: set(keys) for kind, keys in rows} | {"word": set(words)}
+    # In files a document is text.
+    query = "select ops.also_quoted(ops.erasure_words(%s))"
+    return {kind: set(keys) for kind, keys in rows} | {
+        "word": set(_one(connection, query, (erasure,)))
+    }
 
 
 def _one(connection: psycopg.Connection, query: Any, parameters: Any = None) -> Any:

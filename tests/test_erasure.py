@@ -667,6 +667,87 @@ def test_who_is_unknown_or_known_to_two_tenants_is_told(
     )
 
 
+QUOTED_NAME = 'Lotta "Lo" M\u00fcller'
+MENTIONS = (
+    f"People:\n{ANNA.email}\n{ANNA.name}",
+    f"met {QUOTED_NAME} twice",
+    {"arguments": json.dumps({"to": f"cc:\n{ANNA.email}", "name": QUOTED_NAME})},
+    {"arguments": json.dumps({"name": f"\u201c{QUOTED_NAME}\u201d"}, ensure_ascii=False)},
+    {ANNA.user: {"steps": [42, 0.7, "7 of 42", None, f'"{ANNA.id}"']}},
+)
+
+
+@pytest.mark.parametrize("place", ["hot", "cold"])
+def test_a_mention_is_found_however_it_is_quoted(
+    world: psycopg.Connection, archive: Archive, place: str
+) -> None:
+    """A new line, a quote or a letter beyond ASCII, escaped in a document, that hides a person."""
+    world.execute("update chat.users set full_name = %s where id = %s", (QUOTED_NAME, ANNA.id))
+    document = {"concept": "c", "definition": "d", "mentions": MENTIONS}
+    world.execute(
+        "update chat.agent_memories set content = %s where id = %s",
+        (json.dumps(document), BERT.row()),
+    )
+    world.execute(
+        "update agentic.agent_knowledge set content = %s where agent_id = %s",
+        (json.dumps(document), BERT.row()),
+    )
+    world.execute(
+        "update traceability.success_patterns set keywords = %s, prompt_text = %s where source_trace_id = %s",
+        ([MENTIONS[0], MENTIONS[1], "tea"], json.dumps(document), BERT.row()),
+    )
+    if place == "cold":
+        world.execute(
+            "select ops.archive_rows('chat.agent_memories', %s)",
+            (json.dumps({"before": "2030-01-01", "clock": "created_at"}),),
+        )
+        cold_archive.remove_month(world, archive, "chat.agent_memories", MARCH)
+    url = archive.url if place == "cold" else None
+    assert "agent_memories" in str(residue(world, [QUOTED_NAME], url)), "the negative control"
+    forget(world, archive, ANNA)
+    assert residue(world, [*ANNA.words, QUOTED_NAME], url) == []
+    kept = value(
+        world, f"select content from agentic.agent_knowledge where agent_id = '{BERT.row()}'"
+    )
+    assert kept["mentions"][0] == "People:\nerased\nerased"
+    assert kept["mentions"][1] == "met erased twice"
+    assert kept["mentions"][4] == {"erased": {"steps": [42, 0.7, "7 of 42", None, '"erased"']}}
+    assert value(
+        world,
+        f"select keywords from traceability.success_patterns where source_trace_id = '{BERT.row()}'",
+    ) == ["People:\nerased\nerased", "met erased twice", "tea"]
+
+
+@pytest.mark.parametrize("number", ["42", "7", "u1"])
+def test_an_id_that_is_no_word_changes_no_text_of_others(
+    world: psycopg.Connection, archive: Archive, number: str
+) -> None:
+    """A person known by a number, who cannot be erased while anybody counts, or takes all numbers along."""
+    texts = {"retries": 42, "cost": "step 7 of u1 costs 0.7 USD, 42 times"}
+    world.execute("update agentic.agent_knowledge set content = %s", (json.dumps(texts),))
+    world.execute(
+        "insert into ops.rejected_records values (sha256('x'), 'f', 2, 'no end', '[1742, \"u12\"]', 1)"
+    )
+    world.execute(
+        "update traceability.execution_traces set user_id = %s where user_id = %s",
+        (number, ANNA.user),
+    )
+    lines: list[str] = []
+    erasure.erase(world, archive, [number], tell=lines.append)
+    assert not value(
+        world, f"select count(*) from traceability.execution_traces where user_id = '{number}'"
+    )
+    assert residue(world, [ANNA.secret]) != residue(world, [BERT.secret])
+    assert value(world, "select array_agg(distinct content) from agentic.agent_knowledge") == [
+        texts
+    ]
+    assert value(
+        world,
+        "select octet_length(record_head) > 0 from ops.rejected_records where source_line = 2",
+    )
+    assert "Ids that are numbers or too short: 1." in lines[1]
+
+
 HOLDS: dict[str, tuple[Any, ...]] = {
     "the person": (ANNA.id, None, None, None, (None, None)),
     "the person in a table": (ANNA.id, None, None, "raaf.raaf_tracing_traces", (None, None)),
@@ -1135,6 +1216,14 @@ def test_what_the_database_refuses_is_told_without_quoting_it(
     world.execute("alter table observability.traces drop constraint odd")
     forget(world, archive, ANNA)
     assert residue(world, ANNA.words) == []
+
+
+def test_who_has_both_roles_erases(world: psycopg.Connection, archive: Archive) -> None:
+    """A function that only its owner may call, which nobody sees who tries it as the owner."""
+    with world.transaction(force_rollback=True):
+        world.execute("create role clerk in role agentbooks_retention, agentbooks_refresher")
+        world.execute("set local role clerk")
+        assert erasure.erase(world, archive, [ANNA.id, ANNA.user])
 
 
 def test_the_commands_say_what_they_do(
