@@ -169,6 +169,11 @@ def erase(
     with _told(), alone(connection):
         subjects = sorted(set(subjects))
         tenant, known = _tenant(connection, archive, subjects, tenant)
+        if known is not None and is_dry_run:
+            tell(
+                f"Erasure {known} has forgotten them; `agentbooks erase --receipt {known}` tells it."
+            )
+            return None
         if known is not None:
             return known
         growing = _one(connection, "select min(table_name) from ops.growths")

@@ -606,6 +606,17 @@ def test_a_plan_touches_nothing(world: psycopg.Connection, archive: Archive) -> 
     assert value(world, "select count(*) from ops.erasures") == 0
 
 
+def test_a_plan_of_what_is_erased_finishes_nothing(
+    world: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dry run that runs dbt, and closes an erasure whose marts were to wait."""
+    number = erasure.erase(world, archive, [ANNA.id])
+    monkeypatch.setenv("AGENTBOOKS_DATABASE_URL", world.info.dsn)
+    told = CliRunner().invoke(cli.app, ["erase", "--subject", ANNA.id, "--dry-run"]).output
+    assert f"agentbooks erase --receipt {number}" in told
+    assert value(world, "select array_agg(state) from ops.erasures") == ["refreshing"]
+
+
 def test_the_receipt_names_nobody_and_can_be_asked_for_again(
     world: psycopg.Connection, archive: Archive
 ) -> None:
