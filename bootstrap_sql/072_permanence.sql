@@ -315,7 +315,8 @@ end;
 comment on function ops.month_partitions(regclass, date) is
 'The partitions that hold a month of a table, in the table or its archive.';
 
-create function ops.column_checksums(monthly regclass, rows_sql text) returns jsonb
+create function ops.column_checksums(monthly regclass, rows_sql text, shape regclass default null)
+returns jsonb
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -339,7 +340,7 @@ begin
                 ', ' order by a.attnum
             )
             from pg_attribute as a
-            where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped
+            where a.attrelid = coalesce(shape, monthly) and a.attnum > 0 and not a.attisdropped
         ),
         (
             select string_agg(format('q.%I', a.attname), ', ' order by a.attnum)
@@ -353,9 +354,80 @@ begin
 end
 $function$;
 
-comment on function ops.column_checksums(regclass, text) is
-'By column of a table, over rows of it: the sum of hashtextextended over its values as text, seeded by the '
-'row''s key, nulls as 0. What it gives depends neither on the order of rows nor on settings.';
+comment on function ops.column_checksums(regclass, text, regclass) is
+'By column of a table, or of another shape of it, over rows: the sum of hashtextextended over its values '
+'as text, seeded by the row''s key, nulls as 0. What it gives depends neither on the order of rows nor on '
+'settings.';
+
+create function ops.file_columns(monthly regclass, types jsonb) returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    odd_type text;
+begin
+    -- The name becomes SQL of the owner, and a type of somebody else may run theirs.
+    select t.value into odd_type
+    from jsonb_each_text(types) as t
+    where not exists (
+        select
+        from pg_type as k
+        inner join pg_roles as r on k.typowner = r.oid
+        where
+            k.oid = to_regtype(t.value)
+            and (
+                r.rolsuper or r.rolname = 'agentbooks_owner'
+                or exists (select from pg_attribute as a where a.attrelid = monthly and a.atttypid = k.oid)
+            )
+    );
+    if found then
+        raise exception 'file_columns: a file of % has a column of type %, which is not here (any more)', monthly, odd_type
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    return (select string_agg(format('%I %s', t.key, t.value), ', ') from jsonb_each_text(types) as t);
+end
+$function$;
+
+comment on function ops.file_columns(regclass, jsonb) is
+'Columns of a table for the rows of a file, in the types in which they were written: what the raw table has '
+'become since neither refuses them nor writes them otherwise.';
+
+create function ops.need_file_columns(monthly regclass, month date) returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    lost record;
+begin
+    -- Only nulls sum up to 0.
+    select t.key as name, t.value as type into lost
+    from ops.archive_files as f
+    cross join jsonb_each_text(f.schema) as t
+    where
+        f.table_name = ops.relation_name(monthly)
+        and f.month = date_trunc('month', need_file_columns.month::timestamp)::date
+        and f.state = 'verified'
+        and (f.checksums ->> t.key)::numeric <> 0
+        and not exists (
+            select from pg_attribute as a where a.attrelid = monthly and a.attname = t.key and not a.attisdropped
+        )
+    order by t.key
+    limit 1;
+    if found then
+        raise exception
+            'need_file_columns: % of % has values of %, which the table has no more; give it the column again '
+            '(alter table % add column % %; select ops.sync_archives()), and move its values once they are back',
+            to_char(month, 'YYYY-MM'), monthly, lost.name, monthly, quote_ident(lost.name), lost.type
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+end
+$function$;
+
+comment on function ops.need_file_columns(regclass, date) is
+'Raises where the files of a month have values of a column that their table has lost, as by another name: '
+'they would be lost with it.';
 
 
 -- Freezing. In the name of whoever refreshes: what leads from rows to days is SQL of the models.
@@ -1264,6 +1336,7 @@ as $function$
 declare
     first_day constant date := date_trunc('month', month::timestamp)::date;
     staged constant text := ops.staged_name(monthly, month);
+    types jsonb;
 begin
     perform from ops.departures as d
     where d.table_name = ops.relation_name(monthly) and d.month = first_day and d.removed_at is not null;
@@ -1278,9 +1351,14 @@ begin
             to_char(first_day, 'YYYY-MM'), monthly
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    perform ops.need_file_columns(monthly, first_day);
+    select jsonb_object_agg(t.key, t.value) into types
+    from ops.archive_files as f
+    cross join jsonb_each(f.schema) as t
+    where f.table_name = ops.relation_name(monthly) and f.month = first_day and f.state = 'verified';
     execute format('drop table if exists %s', staged);
-    -- Checks, keys and indexes wait for its partition; what a crash empties is refused.
-    execute format('create unlogged table %s (like %s including generated)', staged, monthly);
+    -- What the table asks of its rows waits for its partition; what a crash empties is refused.
+    execute format('create unlogged table %s (%s)', staged, ops.file_columns(monthly, types));
     execute format('grant select, insert on %s to agentbooks_retention', staged);
     return staged;
 end
@@ -1317,6 +1395,7 @@ declare
     has_archived_parents boolean;
     part regclass;
     parent record;
+    changed record;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
     if staged is null then
@@ -1335,17 +1414,58 @@ begin
         where f.rows = staged_rows
     ) or exists (
         select
-        from jsonb_each_text(ops.column_checksums(monthly, format('select * from %s', staged))) as found
-        left join lateral (
-            select sum((f.checksums ->> found.key)::numeric) as checksum
+        from jsonb_each_text(ops.column_checksums(monthly, format('select * from %s', staged), staged)) as found
+        full join (
+            select c.key, sum(c.value::numeric) as checksum
             from ops.archive_files as f
+            cross join jsonb_each_text(f.checksums) as c
             where f.table_name = monthly_name and f.month = first_day and f.state = 'verified'
-        ) as expected on true
-        where coalesce(expected.checksum, 0) <> found.value::numeric
+            group by c.key
+        ) as expected on found.key = expected.key
+        where coalesce(expected.checksum, 0) <> coalesce(found.value::numeric, 0)
     ) then
         raise exception 'restore_month: the rows of % are not those that were archived', month_text
             using errcode = 'data_corrupted';
     end if;
+
+    -- They are what was archived: now they become what the table has become since.
+    for changed in
+        select
+            coalesce(h.attname, s.attname) as name,
+            h.attname is null as is_gone,
+            s.attname is null as is_new,
+            format_type(h.atttypid, h.atttypmod) as type,
+            h.attgenerated <> '' as is_generated,
+            h.attnotnull as is_required,
+            pg_get_expr(d.adbin, d.adrelid) as expression
+        from (
+            select * from pg_attribute as a where a.attrelid = monthly and a.attnum > 0 and not a.attisdropped
+        ) as h
+        full join (
+            select * from pg_attribute as a where a.attrelid = staged and a.attnum > 0 and not a.attisdropped
+        ) as s on h.attname = s.attname
+        left join pg_attrdef as d on h.attrelid = d.adrelid and h.attnum = d.adnum
+        where
+            h.attname is null or s.attname is null
+            or format_type(h.atttypid, h.atttypmod) <> format_type(s.atttypid, s.atttypmod)
+        order by h.attgenerated <> '', h.attnum
+    loop
+        if changed.is_new and changed.is_required and changed.expression is null then
+            raise exception 'restore_month: the rows of % are older than column %, which must not be null; give it a default',
+                month_text, changed.name
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        execute format(
+            case
+                when changed.is_gone then 'alter table %s drop column %I'
+                when not changed.is_new then 'alter table %s alter column %I type %s using %2$I::%3$s'
+                when changed.is_generated then 'alter table %s add column %I %s generated always as (%s) stored'
+                when changed.expression is not null then 'alter table %s add column %I %s default %s'
+                else 'alter table %s add column %I %s'
+            end,
+            staged, changed.name, changed.type, changed.expression
+        );
+    end loop;
 
     if monthly_name = 'raaf.raaf_tracing_spans' then
         perform raaf.name_agents(staged);
@@ -1522,7 +1642,9 @@ comment on function ops.restore_month(regclass, date) is
 revoke all on function ops.month_clock(regclass) from public;
 revoke all on function ops.month_rows(regclass, date) from public;
 revoke all on function ops.month_partitions(regclass, date) from public;
-revoke all on function ops.column_checksums(regclass, text) from public;
+revoke all on function ops.column_checksums(regclass, text, regclass) from public;
+revoke all on function ops.file_columns(regclass, jsonb) from public;
+revoke all on function ops.need_file_columns(regclass, date) from public;
 revoke all on function ops.keys_of_month(regclass, date) from public;
 revoke all on function ops.days_led_to(text, text) from public;
 revoke all on function ops.readers(text) from public;
@@ -1546,7 +1668,9 @@ revoke all on function ops.restore_month(regclass, date) from public;
 grant execute on function ops.month_clock(regclass) to agentbooks_refresher, agentbooks_retention;
 grant execute on function ops.month_rows(regclass, date) to agentbooks_refresher, agentbooks_retention;
 grant execute on function ops.month_partitions(regclass, date) to agentbooks_refresher, agentbooks_retention;
-grant execute on function ops.column_checksums(regclass, text) to agentbooks_retention;
+grant execute on function ops.column_checksums(regclass, text, regclass) to agentbooks_retention;
+grant execute on function ops.file_columns(regclass, jsonb) to agentbooks_retention;
+grant execute on function ops.need_file_columns(regclass, date) to agentbooks_retention;
 grant execute on function ops.keys_of_month(regclass, date) to agentbooks_refresher;
 grant execute on function ops.days_led_to(text, text) to agentbooks_refresher;
 grant execute on function ops.readers(text) to agentbooks_refresher;

@@ -646,7 +646,8 @@ begin atomic
         select
             a.attname::text as name,
             format_type(a.atttypid, a.atttypmod) as type,
-            a.attnotnull as is_required,
+            -- Rows of a file are asked for it only once they come back.
+            coalesce(h.attnotnull, false) as is_required,
             a.attndims > 0 as is_list,
             d.person_columns,
             d.blanked,
@@ -654,6 +655,7 @@ begin atomic
             d.scrubbed
         from ops.personal_data as d
         inner join pg_attribute as a on a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+        left join pg_attribute as h on h.attrelid = hot and a.attname = h.attname
         where d.table_name = ops.relation_name(hot)
     ),
 
@@ -1564,19 +1566,43 @@ comment on function ops.end_erasure(bigint, boolean) is
 
 -- Files
 
-create function ops.stage_erasure(hot regclass) returns void
+create function ops.stage_erasure(hot regclass, url text) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+    column_sql text;
 begin
+    -- What the file has in its own types, else its checksums are others; what is computed is computed again.
+    select string_agg(
+        case
+            when t.key is not null then ops.file_columns(hot, jsonb_build_object(t.key, t.value))
+            else format('%I %s', h.attname, format_type(h.atttypid, h.atttypmod))
+        end
+        || case
+            when h.attgenerated = '' or h.attname is null then ''
+            else format(' generated always as (%s) stored', pg_get_expr(d.adbin, d.adrelid))
+        end,
+        ', '
+    ) into column_sql
+    from (
+        select * from pg_attribute as a where a.attrelid = hot and a.attnum > 0 and not a.attisdropped
+    ) as h
+    full join (
+        select s.key, s.value
+        from ops.archive_files as f
+        cross join jsonb_each_text(f.schema) as s
+        where f.url = stage_erasure.url
+    ) as t on h.attname = t.key
+    left join pg_attrdef as d on h.attrelid = d.adrelid and h.attnum = d.adnum;
     drop table if exists pg_temp.rows_to_erase;
-    execute format('create temp table rows_to_erase (like %s including generated, place_in_file bigint)', hot);
+    execute format('create temp table rows_to_erase (%s, place_in_file bigint)', column_sql);
     grant select, insert, delete on pg_temp.rows_to_erase to agentbooks_retention;
 end
 $function$;
 
-comment on function ops.stage_erasure(regclass) is
+comment on function ops.stage_erasure(regclass, text) is
 'Makes the temporary table rows_to_erase for rows of a file: copy them there, and call ops.erase_rows.';
 
 create function ops.note_replaced_file(
@@ -1773,7 +1799,7 @@ revoke all on function ops.note_pooled_seal(bigint, bigint, numeric) from public
 revoke all on function ops.erase_from_marts(bigint) from public;
 revoke all on function ops.marts_with_persons(bigint) from public;
 revoke all on function ops.end_erasure(bigint, boolean) from public;
-revoke all on function ops.stage_erasure(regclass) from public;
+revoke all on function ops.stage_erasure(regclass, text) from public;
 revoke all on function ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb)
 from public;
 revoke all on function ops.note_deleted_file(bigint, text) from public;
@@ -1800,7 +1826,7 @@ grant execute on function ops.note_pooled_seal(bigint, bigint, numeric) to agent
 grant execute on function ops.erase_from_marts(bigint) to agentbooks_refresher;
 grant execute on function ops.marts_with_persons(bigint) to agentbooks_refresher;
 grant execute on function ops.end_erasure(bigint, boolean) to agentbooks_retention;
-grant execute on function ops.stage_erasure(regclass) to agentbooks_retention;
+grant execute on function ops.stage_erasure(regclass, text) to agentbooks_retention;
 grant execute on function ops.note_replaced_file(
     bigint, text, text, text, bigint, bigint, bigint, text, jsonb
 )

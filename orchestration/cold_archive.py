@@ -115,8 +115,12 @@ STAGED = """
         )
 """
 CHECKSUMS = "select ops.column_checksums(%s, %s)"
+CHECKSUMS_OF_FILE = (
+    "select ops.column_checksums(%s, 'select * from pg_temp.read_back', 'pg_temp.read_back')"
+)
 HAS_LEFT = "select removed_at is not null from ops.departures where table_name = %s and month = %s"
 WRITTEN_AS = (
+    "set local search_path = ''",  # types with their schemas
     "set local time zone 'UTC'",
     "set local datestyle = 'ISO'",
     "set local intervalstyle = 'postgres'",
@@ -321,11 +325,12 @@ def _export_month(
         rows_sql, checksums = _measure(connection, table, month)
         columns = Columns.of(connection, table)
         local = Path(folder) / "file.parquet"
+        types = dict(zip(columns.names, columns.types, strict=True))
         manifest = {
             "table": table,
             "month": f"{month:%Y-%m}",
             "checksums": {name: str(total) for name, total in checksums.items()},
-            "types": dict(zip(columns.names, columns.types, strict=True)),
+            "types": types,
             "code_version": version("agentbooks"),
         }
         try:
@@ -338,7 +343,7 @@ def _export_month(
             local,
             url,
             sha256,
-            lambda copy: read_back(connection, table, columns, copy) == (rows, checksums),
+            lambda copy: read_back(connection, table, types, copy) == (rows, checksums),
         )
     with connection.transaction():
         replaced = connection.execute(
@@ -357,7 +362,7 @@ def _export_month(
                 size,
                 sha256,
                 Jsonb(checksums),
-                Jsonb(manifest["types"]),
+                Jsonb(types),
                 manifest["code_version"],
             ),
         )
@@ -455,9 +460,9 @@ def restore_month(connection: psycopg.Connection, archive: Archive, table: str, 
     """
     with _refused(), alone(connection, table, month), connection.transaction():
         staged = _one(connection, "select ops.stage_month(%s, %s)", (table, month))
-        columns = Columns.of(connection, table)
-        batches = read_month(connection, archive, table, month, columns.written)
-        _copy_in(connection, sql.SQL(staged), columns.written, _ahead(map(as_csv, batches)))
+        names = Columns.of(connection, staged).names
+        batches = read_month(connection, archive, table, month, names)
+        _copy_in(connection, sql.SQL(staged), names, _ahead(map(as_csv, batches)))
         return int(_one(connection, "select ops.restore_month(%s, %s)", (table, month)))
 
 
@@ -572,7 +577,6 @@ def read_staged(
     """
     with _refused(), connection.transaction():
         write_alike(connection)
-        connection.execute("set local search_path = ''")
         months = connection.execute(MONTHS, (table, first, last)).fetchall()
         if not months:
             raise AgentbooksError(
@@ -586,23 +590,35 @@ def read_staged(
             )
         view, relation, definition = found
         name = relation.rpartition(".")[2]
+        held = sql.Identifier("pg_temp", name)
         connection.execute(
-            sql.SQL("create temp table {} (like {}) on commit drop").format(
-                sql.Identifier(name), sql.SQL(relation)
-            )
+            sql.SQL(
+                "create temp table {} (like {} including defaults including generated) on commit drop"
+            ).format(held, sql.Identifier(*table.split(".")))
         )
         columns = Columns.of(connection, table)
-        held = sql.Identifier("pg_temp", name)
+        # What a file lacks has its default, as it will have when it is back; if there is none, it is null.
+        connection.execute(
+            sql.SQL("alter table {} {}").format(
+                held,
+                sql.SQL(", ").join(
+                    sql.SQL("alter {} drop not null").format(sql.Identifier(column))
+                    for column in columns.names
+                ),
+            )
+        )
         staged = sql.SQL("({}) as {}").format(
             sql.SQL(definition.rstrip(";").replace(f" {relation}", f" pg_temp.{name}")),
             sql.Identifier(view.rpartition(".")[2]),
         )
         header = "header"
         for (month,) in months:
+            connection.execute("select ops.need_file_columns(%s, %s)", (table, month))
             if is_verified:
-                _verify(connection, archive, table, month, columns)
-            for batch in read_month(connection, archive, table, month, columns.names):
-                _copy_in(connection, held, columns.names, [as_csv(batch)])
+                _verify(connection, archive, table, month)
+            for batch in read_month(connection, archive, table, month):
+                names = tuple(name for name in columns.written if name in batch.schema.names)
+                _copy_in(connection, held, names, [as_csv(batch.select(names))])
                 query = sql.SQL(
                     "copy (select * from {} where {}) to stdout (format csv, {})"
                 ).format(staged, sql.SQL(where), sql.SQL(header or "header false"))
@@ -617,19 +633,16 @@ def read_staged(
                 connection.execute(sql.SQL("truncate {}").format(held))
 
 
-def _verify(
-    connection: psycopg.Connection, archive: Archive, table: str, month: date, columns: Columns
-) -> None:
+def _verify(connection: psycopg.Connection, archive: Archive, table: str, month: date) -> None:
     """Let the database compare what the files of a month say, column by column, with what was archived."""
-    for url, sha256, rows, checksums in connection.execute(
-        "select url, sha256, rows, checksums from ops.archive_files"
+    for url, sha256, rows, checksums, types in connection.execute(
+        "select url, sha256, rows, checksums, schema from ops.archive_files"
         " where table_name = %s and month = %s and state = 'verified' order by url",
         (table, month),
     ).fetchall():
         with archive.fetched(url, sha256) as local:
-            found_rows, found = read_back(connection, table, columns, local)
-        # A column that has come or gone since is in one of the two only.
-        wrong = [name for name, total in checksums.items() if found.get(name, total) != total]
+            found_rows, found = read_back(connection, table, types, local)
+        wrong = [name for name, total in checksums.items() if found.get(name) != total]
         if wrong or found_rows != rows:
             raise AgentbooksError(
                 f"archive: the rows in {url} are not those that were archived (they differ in "
@@ -706,23 +719,28 @@ def write_rows(
 
 
 def read_back(
-    connection: psycopg.Connection, table: str, columns: Columns, path: Path
+    connection: psycopg.Connection, table: str, types: dict[str, str], path: Path
 ) -> tuple[int, dict[str, int]]:
-    """Let the database say how many rows a file has, and what their checksums are, some at a time."""
+    """Let the database say how many rows a file has, and what their checksums are, some at a time.
+
+    Args:
+        connection: To the database of the table.
+        table: With its schema.
+        types: By column, as the file was written with: the table may have become another since.
+        path: The file.
+    """
     rows = 0
-    checksums = dict.fromkeys(columns.names, 0)
+    names = tuple(types)
+    checksums = dict.fromkeys(names, 0)
     read_back = sql.Identifier("pg_temp", "read_back")
     with connection.transaction(), parquet.ParquetFile(path) as file:
         write_alike(connection)
-        connection.execute(
-            sql.SQL("create temp table {} (like {} including generated)").format(
-                read_back, sql.Identifier(*table.split("."))
-            )
-        )
-        batches = (_with_columns(batch, columns.written) for batch in file.iter_batches(ROWS))
+        columns = _one(connection, "select ops.file_columns(%s, %s)", (table, Jsonb(types)))
+        connection.execute(sql.SQL("create temp table {} ({})").format(read_back, sql.SQL(columns)))
+        batches = (_with_columns(batch, names) for batch in file.iter_batches(ROWS))
         for piece in _ahead(map(as_csv, batches)):
-            rows += _copy_in(connection, read_back, columns.written, [piece])
-            of_piece = _one(connection, CHECKSUMS, (table, "select * from pg_temp.read_back"))
+            rows += _copy_in(connection, read_back, names, [piece])
+            of_piece = _one(connection, CHECKSUMS_OF_FILE, (table,))
             checksums = {name: total + of_piece[name] for name, total in checksums.items()}
             connection.execute("truncate pg_temp.read_back")
         connection.execute("drop table pg_temp.read_back")
@@ -857,6 +875,7 @@ def _refused() -> Iterator[None]:
         psycopg.errors.DataCorrupted,
         psycopg.errors.WrongObjectType,
         psycopg.errors.UndefinedTable,
+        psycopg.errors.CannotCoerce,
         psycopg.errors.InsufficientPrivilege,
         psycopg.errors.LockNotAvailable,
         psycopg.errors.ForeignKeyViolation,

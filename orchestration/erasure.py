@@ -38,7 +38,9 @@ FLOOR = 5
 BATCH = 500
 ATTEMPTS = 3
 STAGED = "pg_temp.rows_to_erase"
-STAGED_ROWS = "select * from pg_temp.rows_to_erase"
+CHECKSUMS = """
+select ops.column_checksums(%s, 'select * from pg_temp.rows_to_erase', 'pg_temp.rows_to_erase')
+"""
 
 PLACES = """
 select
@@ -49,7 +51,7 @@ where r.relation is not null and d.fate in ('blank', 'delete')
 order by d.place, r.relation <> d.table_name::regclass
 """
 FILES = """
-select f.table_name, f.month, f.url, f.sha256, f.checksums
+select f.table_name, f.month, f.url, f.sha256, f.checksums, f.schema
 from ops.archive_files as f
 inner join ops.personal_data as d using (table_name)
 where d.fate in ('blank', 'delete') and f.state = 'verified'
@@ -97,6 +99,7 @@ class File:
     url: str
     sha256: str
     checksums: dict[str, int]
+    schema: dict[str, str]
 
 
 @dataclass
@@ -372,6 +375,8 @@ def _plan(
             for _, mask in _masked(archive, place, file, keys, tenant)
         ):
             plan.files[file.url] = counted
+            query = "select ops.need_file_columns(%s, %s)"
+            connection.execute(query, (file.table_name, file.month))
             covering = connection.execute(
                 "select ops.holds_on_persons(%s, %s, %s)", (erasure, file.table_name, file.month)
             ).fetchall()
@@ -503,7 +508,7 @@ def _replace_file(
     tenant: str,
 ) -> None:
     """Write a file anew without what it says of the persons and enter it; the old one is still to go."""
-    connection.execute("select ops.stage_erasure(%s)", (place.table_name,))
+    connection.execute("select ops.stage_erasure(%s, %s)", (place.table_name, file.url))
     columns = cold_archive.Columns.of(connection, place.table_name)
     staged = sql.SQL(STAGED)
     with archive.fetched(file.url, file.sha256) as old, tempfile.TemporaryDirectory() as folder:
@@ -520,15 +525,11 @@ def _replace_file(
                 offset += len(batch)
                 if len(mine):
                     copy.write(cold_archive.as_csv(mine))
-        before = _one(
-            connection, "select ops.column_checksums(%s, %s)", (place.table_name, STAGED_ROWS)
-        )
+        before = _one(connection, CHECKSUMS, (place.table_name,))
         changed = _erase_in(connection, erasure, place, STAGED)
         if not changed:
             return
-        after = _one(
-            connection, "select ops.column_checksums(%s, %s)", (place.table_name, STAGED_ROWS)
-        )
+        after = _one(connection, CHECKSUMS, (place.table_name,))
         treated = _staged(connection, schema)
         checksums = {
             name: int(total) - int(before.get(name, 0)) + int(after.get(name, 0))
@@ -554,7 +555,7 @@ def _replace_file(
             url,
             sha256,
             lambda copy: (
-                cold_archive.read_back(connection, place.table_name, columns, copy)
+                cold_archive.read_back(connection, place.table_name, file.schema, copy)
                 == (rows, checksums)
             ),
         )
@@ -618,7 +619,7 @@ def _masks(
             mask = pa.array(np.zeros(len(batch), dtype=bool))
             for expression, theirs in ties:
                 mask = compute.or_(mask, _is_in(_values(batch, expression), theirs))
-            for name in place.scrubbed:
+            for name in set(place.scrubbed) & set(batch.schema.names):
                 texts = batch[name].cast(pa.string())
                 for word in keys["word"]:
                     found = compute.match_substring(texts, word, ignore_case=True)

@@ -69,7 +69,7 @@ select ops.rewrite_values(
 )
 """
 FILES = """
-select f.table_name, f.month, f.url, f.sha256, f.rows, f.checksums,
+select f.table_name, f.month, f.url, f.sha256, f.rows, f.checksums, f.schema,
     exists (select from ops.holds_on_departed(f.table_name, f.month)) as is_held
 from ops.archive_files as f
 where f.table_name = %s and f.state = 'verified'
@@ -611,8 +611,7 @@ class _Run:
                 writer.add_key_value_metadata({cold_archive.MANIFEST: manifest})
 
     def read_back(self, file: _File, path: Path) -> tuple[int, dict[str, int]]:
-        columns = cold_archive.Columns.of(self.connection, file.table_name)
-        return cold_archive.read_back(self.connection, file.table_name, columns, path)
+        return cold_archive.read_back(self.connection, file.table_name, file.schema, path)
 
 
 @dataclass(frozen=True)
@@ -625,6 +624,7 @@ class _File:
     sha256: str
     rows: int
     checksums: dict[str, int]
+    schema: dict[str, str]
     is_held: bool
 
 

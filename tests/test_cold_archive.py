@@ -385,3 +385,76 @@ def test_a_bucket_that_is_not_there_is_named(connection: psycopg.Connection, buc
     with pytest.raises(AgentbooksError, match=r"cannot write s3://elsewhere/.* \(.*bucket"):
         cold_archive.remove_month(connection, Archive("s3://elsewhere"), SPANS, MARCH)
     assert digest(connection, SPANS) == before
+
+
+@pytest.fixture
+def changing(server18: TestServer, url: str) -> Iterator[psycopg.Connection]:
+    """A copy of that database, whose spans may get other columns."""
+    with psycopg.connect(server18.copy(url.rpartition("/")[2]), autocommit=True) as connection:
+        alter(connection, "add column price numeric", "add column note text")
+        connection.execute("update observability.spans set price = 1.5, inputs = '{\"q\": 1}'")
+        yield connection
+
+
+def alter(connection: psycopg.Connection, *changes: str) -> None:
+    """Change the table of spans and its archive, as a migration does."""
+    connection.execute("drop schema if exists staging cascade")
+    for change in changes:
+        if not change.startswith("add"):
+            connection.execute("drop view history.observability__spans")
+        connection.execute(f"alter table observability.spans {change}".encode())
+        if not change.startswith("add"):
+            connection.execute(f"alter table archive.observability__spans {change}".encode())
+        connection.execute("select ops.sync_archives()")
+    connection.execute("create schema staging")
+    connection.execute(
+        "create view staging.stg_observability__spans as select * from history.observability__spans"
+    )
+
+
+def test_a_file_that_is_older_than_the_tables_columns_comes_back(
+    changing: psycopg.Connection, archive: Archive
+) -> None:
+    """A month that nothing restores, as the table has got a column that must not be null or another type."""
+    archived = cold_archive.remove_month(changing, archive, SPANS, MARCH)
+    alter(
+        changing,
+        "add column region text not null default 'eu'",
+        "alter column price type numeric(30,12)",
+        "add column dearer numeric generated always as (price * 2) stored",
+        "drop column note",
+    )
+    content = b"".join(
+        cold_archive.read_staged(changing, archive, SPANS, MARCH, MARCH, is_verified=True)
+    )
+    assert content.count(b",1.500000000000,eu,3.000000000000") == archived.rows
+    cold_archive.restore_month(changing, archive, SPANS, MARCH)
+    assert changing.execute(
+        "select price::text, region, dearer, count(*)::int from observability.spans group by 1, 2, 3"
+    ).fetchall() == [("1.500000000000", "eu", 3, archived.rows)]
+
+
+def test_a_column_without_a_default_says_why_a_month_cannot_come_back(
+    changing: psycopg.Connection, archive: Archive
+) -> None:
+    """A database's error for rows that cannot have what the table asks of them."""
+    cold_archive.remove_month(changing, archive, SPANS, MARCH)
+    alter(
+        changing, "add column region text not null default 'eu'", "alter column region drop default"
+    )
+    with pytest.raises(AgentbooksError, match="older than column region, which must not be null"):
+        cold_archive.restore_month(changing, archive, SPANS, MARCH)
+
+
+def test_values_of_a_column_that_the_table_has_lost_are_kept(
+    changing: psycopg.Connection, archive: Archive
+) -> None:
+    """A renamed column that comes back empty, and whose values the next file no longer has."""
+    cold_archive.remove_month(changing, archive, SPANS, MARCH)
+    alter(changing, "rename column inputs to input_payload")
+    assert "has values of inputs, which the table has no more" in refused(changing, archive)
+    alter(changing, "add column inputs jsonb")
+    cold_archive.restore_month(changing, archive, SPANS, MARCH)
+    assert changing.execute("select distinct inputs from observability.spans").fetchall() == [
+        ({"q": 1},)
+    ]

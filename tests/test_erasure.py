@@ -491,6 +491,38 @@ def test_nothing_is_left_of_a_person_and_all_of_others(
         assert sum("bbbbbbbb" in row or '"span b' in row for row in restored) == len(MONTHLY)
 
 
+def test_a_file_that_is_older_than_its_tables_columns_forgets_a_person(
+    world: psycopg.Connection, archive: Archive
+) -> None:
+    """An erasure that a later column stops half-way, or that loses the values of one that is gone."""
+    world.execute("alter table observability.spans add column price numeric default 1.5")
+    world.execute("select ops.sync_archives()")
+    to_cold(world, archive)
+    world.execute("drop view history.observability__spans")
+    for table in ("observability.spans", "archive.observability__spans"):
+        for change in (
+            "add column region text not null default 'eu'",
+            "alter column price type numeric(30,12)",
+            "rename column inputs to input_payload",
+        ):
+            world.execute(f"alter table {table} {change}".encode())
+    before = residue(world, ANNA.words, archive.url)
+    with pytest.raises(
+        AgentbooksError, match=r"2020-03 of observability\.spans has values of inputs"
+    ):
+        forget(world, archive, ANNA)
+    assert residue(world, ANNA.words, archive.url) == before, "nothing was touched"
+    for table in ("observability.spans", "archive.observability__spans"):
+        world.execute(f"alter table {table} rename column input_payload to inputs".encode())
+    world.execute("select ops.sync_archives()")
+    forget(world, archive, ANNA)
+    assert residue(world, ANNA.words, archive.url) == []
+    cold_archive.restore_month(world, archive, "observability.spans", MARCH)
+    assert value(world, "select array_agg(distinct price::text) from observability.spans") == [
+        "1.500000000000"
+    ]
+
+
 def test_the_registry_names_every_column(raw: psycopg.Connection) -> None:
     """A new table, or a column of texts, that an erasure passes by."""
     tables = {

@@ -198,8 +198,10 @@ class Archived:
         )
         self.connection.execute(
             "insert into ops.archive_files"
-            " values (%s, %s, %s, %s, 0, repeat('0', 64), %s, '{}', 'test', 'verified')",
-            (table, month, f"{table} {month}", row[0], Jsonb(row[1])),
+            " select %s, %s, %s, %s, 0, repeat('0', 64), %s, jsonb_object_agg(attname,"
+            " format_type(atttypid, atttypmod)), 'test', 'verified' from pg_attribute"
+            " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+            (table, month, f"{table} {month}", row[0], Jsonb(row[1]), table),
         )
         return int(row[0])
 
@@ -233,13 +235,12 @@ class Archived:
             self.restore(*away)
 
     def columns(self, table: str) -> str:
-        """List the columns that can be written."""
+        """List the columns."""
         return str(
             value(
                 self.connection,
                 "select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute"
-                f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped"
-                " and attgenerated = ''",
+                f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped",
             )
         )
 

@@ -3,7 +3,7 @@ drop function ops.release_hold(bigint);
 drop function ops.place_hold(text, text, text, text, date, date, text);
 drop function ops.note_deleted_file(bigint, text);
 drop function ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb);
-drop function ops.stage_erasure(regclass);
+drop function ops.stage_erasure(regclass, text);
 drop function ops.end_erasure(bigint, boolean);
 drop function ops.marts_with_persons(bigint);
 drop function ops.erase_from_marts(bigint);

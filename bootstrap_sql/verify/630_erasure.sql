@@ -28,7 +28,7 @@ select
     'ops.erase_from_marts(bigint)'::regprocedure,
     'ops.marts_with_persons(bigint)'::regprocedure,
     'ops.end_erasure(bigint, boolean)'::regprocedure,
-    'ops.stage_erasure(regclass)'::regprocedure,
+    'ops.stage_erasure(regclass, text)'::regprocedure,
     'ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb)'::regprocedure,
     'ops.note_deleted_file(bigint, text)'::regprocedure,
     'ops.place_hold(text, text, text, text, date, date, text)'::regprocedure,
