@@ -1179,6 +1179,16 @@ end;
 comment on function ops.holds_on_departed(text, date) is
 'The legal holds in force that cover rows of a month which has left, as far as ops.departed_keys tells.';
 
+create function ops.least_cold_time() returns interval
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+return interval '7 days';
+
+comment on function ops.least_cold_time() is
+'How long files of a month stay after its rows left, whatever policies say: time to see a mistake.';
+
 create function ops.purge_month(monthly regclass, month date, policy text) returns bigint
 language plpgsql
 security definer
@@ -1188,14 +1198,21 @@ declare
     monthly_name constant text := ops.relation_name(monthly);
     first_day constant date := date_trunc('month', month::timestamp)::date;
     month_text constant text := to_char(first_day, 'YYYY-MM') || ' of ' || monthly_name;
+    kept_until timestamptz;
     holds text;
     purged_rows bigint;
 begin
     perform pg_advisory_xact_lock(hashtextextended('ops.lifecycle', 0));
-    perform from ops.departures as d
-    where d.table_name = monthly_name and d.month = first_day and d.removed_at is not null;
-    if not found then
+    select d.removed_at + ops.least_cold_time() into kept_until
+    from ops.departures as d
+    where d.table_name = monthly_name and d.month = first_day;
+    if kept_until is null then
         raise exception 'purge_month: % has not left the database', month_text
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if kept_until > clock_timestamp() then
+        raise exception 'purge_month: % has just left; its files stay until %', month_text,
+            to_char(kept_until at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
             using errcode = 'object_not_in_prerequisite_state';
     end if;
     select string_agg(format('legal hold %s', h), ', ') into holds
@@ -1234,8 +1251,8 @@ end
 $function$;
 
 comment on function ops.purge_month(regclass, date, text) is
-'Writes the receipt for the files of a month that has left, unless a legal hold covers it; returns how many '
-'rows they have. From then on they may be deleted, and nothing restores the month.';
+'Writes the receipt for the files of a month that left some time ago, unless a legal hold covers it; returns '
+'how many rows they have. From then on they may be deleted, and nothing restores the month.';
 
 
 -- The way back
@@ -1660,6 +1677,7 @@ revoke all on function ops.departure_refusals(regclass, date) from public;
 revoke all on function ops.departing_keys(regclass, date) from public;
 revoke all on function ops.remove_month(regclass, date) from public;
 revoke all on function ops.holds_on_departed(text, date) from public;
+revoke all on function ops.least_cold_time() from public;
 revoke all on function ops.purge_month(regclass, date, text) from public;
 revoke all on function ops.thaw_month(regclass, date) from public;
 revoke all on function ops.staged_name(regclass, date) from public;
@@ -1687,6 +1705,7 @@ grant execute on function ops.departure_refusals(regclass, date)
 to agentbooks_refresher, agentbooks_retention;
 grant execute on function ops.remove_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.holds_on_departed(text, date) to agentbooks_retention;
+grant execute on function ops.least_cold_time() to agentbooks_retention;
 grant execute on function ops.purge_month(regclass, date, text) to agentbooks_retention;
 grant execute on function ops.thaw_month(regclass, date) to agentbooks_retention;
 grant execute on function ops.stage_month(regclass, date) to agentbooks_retention;

@@ -153,7 +153,10 @@ PURGES = """
 select
     d.month,
     coalesce(sum(f.rows), 0)::bigint,
-    coalesce(sum(f.bytes), 0)::bigint
+    coalesce(sum(f.bytes), 0)::bigint,
+    case when d.removed_at + ops.least_cold_time() > now() then
+        to_char((d.removed_at + ops.least_cold_time()) at time zone 'UTC', 'YYYY-MM-DD')
+    end
 from ops.departures as d
 left join ops.archive_files as f using (table_name, month)
 where
@@ -166,7 +169,7 @@ where
             select from ops.purges as p where p.table_name = d.table_name and p.month = d.month
         )
     )
-group by d.month
+group by d.month, d.removed_at
 order by d.month
 """
 
@@ -332,9 +335,15 @@ def enforce(
         tell: Called after each table.
 
     Raises:
-        AgentbooksError: The policies cannot work, or there is none for a table.
+        AgentbooksError: The policies cannot work, there is none for a table, or the day has not come.
     """
     with _told("enforce"):
+        (today,) = _row(connection, "select (now() at time zone 'UTC')::date")
+        if as_of.astimezone(UTC).date() > today:
+            raise AgentbooksError(
+                f"retention: nothing was touched, as {as_of.date()} has not come: the database's clock says "
+                f"{today}. Give an earlier day, or set this machine's clock; `plan` takes any day."
+            )
         findings = _faults(connection)
         _sync_rights(connection)
         if findings:
@@ -614,10 +623,14 @@ def _purging(
 ) -> Iterator[Step]:
     table = policy.table_name
     due = connection.execute(PURGES, {"table": table, "before": policy.purged_before}).fetchall()
-    for month, rows, size in due:
+    for month, rows, size, kept_until in due:
         step = Step(policy, "purge", month=month, rows=rows, size=size)
         holds = connection.execute("select ops.holds_on_departed(%s, %s)", (table, month))
         refusals = [Refusal("legal_hold", f"legal hold {hold} covers it") for (hold,) in holds]
+        if kept_until:
+            refusals.append(
+                Refusal("other", f"it has just left; its files stay until {kept_until}")
+            )
         longer = dict(_longer(connection, step, overrides, "purged_before", 3))
         if longer:
             tenants = set(_archived(connection, step, "tenant_id"))

@@ -424,11 +424,12 @@ def change_rows(world: World, job: Job, draw: Random) -> None:
 
 
 def let_the_clock_jump(world: World, job: Job, draw: Random) -> None:
-    """The job is killed, and run again on days that are before."""
+    """The job is killed, and run again on days that are before, and on one that has not come."""
     job.kill()
     for day in draw.sample(EARLIER, 2):
         told = world.run((*ENFORCE[:-1], day))
         assert "fail" not in told, told
+    assert "has not come" in world.run((*ENFORCE[:-1], "2099-01-01"))
 
 
 def run_another_beside(world: World, job: Job, draw: Random) -> None:

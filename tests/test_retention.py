@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -448,6 +448,43 @@ def test_what_hangs_under_rows_that_have_left_waits_for_them(
     assert cold_archive.restore_month(world, archive, "observability.spans", MARCH) == 1
 
 
+def a_week_passes(world: psycopg.Connection) -> None:
+    """Let months have left long enough ago for their files to go."""
+    world.execute("update ops.departures set removed_at = removed_at - interval '7 days'")
+
+
+@pytest.mark.parametrize(
+    "as_of", [datetime(2099, 1, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(days=1)]
+)
+def test_a_day_that_has_not_come_is_refused(
+    world: psycopg.Connection, archive: cold_archive.Archive, as_of: datetime
+) -> None:
+    """A slip of the pen, or a machine's clock, that ends all terms in one night."""
+    before = whole(world, TRACES)
+    with pytest.raises(AgentbooksError, match=rf"as {as_of.date()} has not come: .* clock says 20"):
+        retention.enforce(world, as_of)
+    assert whole(world, TRACES) == before
+    assert archive
+    assert retention.plan(world, as_of), "asking is free"
+
+
+def test_a_month_does_not_leave_and_end_in_one_night(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """Rows whose terms are all over at once, as nobody enforced them before or a term was mistyped."""
+    retention.enforce(world, AS_OF)
+    [outcome] = retention.enforce(world, ENDS, [TRACES])
+    assert outcome.rows == {"leave": 1}
+    assert "it has just left; its files stay until 20" in outcome.waits[0]
+    with pytest.raises(
+        psycopg.errors.ObjectNotInPrerequisiteState, match="has just left; its files"
+    ):
+        world.execute("select ops.purge_month('observability.traces', '2020-03-01', 'x')")
+    assert len([*Path(archive.url).rglob("*.parquet")]) == 1
+    a_week_passes(world)
+    assert retention.enforce(world, ENDS, [TRACES])[0].rows == {"purge": 1}
+
+
 def test_in_the_end_the_file_goes_and_a_receipt_stays(
     world: psycopg.Connection, archive: cold_archive.Archive
 ) -> None:
@@ -457,6 +494,7 @@ def test_in_the_end_the_file_goes_and_a_receipt_stays(
     [step] = [s for s in retention.plan(world, LEAVES, [TRACES]) if s.action == "wait"]
     assert step.due_on == date(2023, 6, 30)
     assert "2023-06-30" in [*retention.lines([step])][1]
+    a_week_passes(world)
     [outcome] = retention.enforce(world, ENDS, [TRACES])
     assert outcome.rows == {"purge": 1}
     assert [*Path(archive.url).rglob("*.parquet")] == []
@@ -481,7 +519,7 @@ def test_files_that_are_kept_stay(world: psycopg.Connection, archive: cold_archi
     )
     retention.enforce(world, AS_OF)
     assert retention.enforce(world, LEAVES, [TRACES])[0].rows == {"leave": 1}
-    assert retention.enforce(world, ENDS.replace(year=2099), [TRACES])[0].rows == {}
+    assert retention.enforce(world, ENDS.replace(year=2026), [TRACES])[0].rows == {}
     assert len([*Path(archive.url).rglob("*.parquet")]) == 1
 
 
@@ -491,6 +529,7 @@ def test_a_purge_that_was_cut_short_is_taken_up(
     """A file that stays for ever as the job died, or a month that never ends as its file is gone."""
     retention.enforce(world, AS_OF)
     retention.enforce(world, LEAVES, [TRACES])
+    a_week_passes(world)
     for is_deleted in (False, True):
         remove = cold_archive.Archive.remove
 
@@ -527,6 +566,7 @@ def test_a_legal_hold_beats_the_purge(
     retention.enforce(world, AS_OF)
     for table in tables:
         assert retention.enforce(world, LEAVES, [table])[0].rows["leave"] == 1
+    a_week_passes(world)
     world.execute(f"insert into ops.legal_holds {hold}".encode())
     for outcome in retention.enforce(world, ENDS, tables):
         assert outcome.waits == ["2020-03-01: legal hold 1 covers it"]
@@ -550,6 +590,7 @@ def test_what_is_aggregated_goes_once_its_survivor_says_the_same(
             assert [r.kind for r in step.refusals] == ["incomplete_survivor"]
     [outcome] = retention.enforce(world, LEAVES, [table])
     assert outcome.rows == {"leave": 1}
+    a_week_passes(world)
     world.execute(f"update {survivor} set recorded_total = 93".encode())
     [outcome] = retention.enforce(world, ENDS, [table])
     assert outcome.waits == [f"2020-03-01: {survivor} has 1, 93 of it, its rows 1, 93.5"]
@@ -577,6 +618,7 @@ def test_the_longest_term_of_a_tenant_keeps_the_month(
     assert (outcome.rows, [r.kind for r in outcome.refusals]) == ({}, ["tenant_override"])
     world.execute("update ops.retention_overrides set archived_for = null, cold_for = '9 years'")
     assert retention.enforce(world, LEAVES, [table])[0].rows == {"leave": 1}
+    a_week_passes(world)
     [outcome] = retention.enforce(world, ENDS, [table])
     assert outcome.waits == [f"2020-03-01: tenant {tenant} keeps rows until 2030-06-30"]
     assert archive

@@ -3,6 +3,7 @@ drop function ops.stage_month(regclass, date);
 drop function ops.staged_name(regclass, date);
 drop function ops.thaw_month(regclass, date);
 drop function ops.purge_month(regclass, date, text);
+drop function ops.least_cold_time();
 drop function ops.holds_on_departed(text, date);
 drop function ops.remove_month(regclass, date);
 drop function ops.departing_keys(regclass, date);

@@ -22,6 +22,7 @@ select
     'ops.departing_keys(regclass, date)'::regprocedure,
     'ops.remove_month(regclass, date)'::regprocedure,
     'ops.holds_on_departed(text, date)'::regprocedure,
+    'ops.least_cold_time()'::regprocedure,
     'ops.purge_month(regclass, date, text)'::regprocedure,
     'ops.thaw_month(regclass, date)'::regprocedure,
     'ops.staged_name(regclass, date)'::regprocedure,
