@@ -291,6 +291,10 @@ class Outcome:
     refusals: list[Refusal] = field(default_factory=list)
     failure: str | None = None
 
+    def fail(self, why: str) -> None:
+        """Add why one of the table's policies failed."""
+        self.failure = f"{self.failure}; {why}" if self.failure else why
+
     def sentence(self) -> str:
         """Tell it in one line."""
         done = ", ".join(f"{action} {rows}" for action, rows in self.rows.items()) or "nothing due"
@@ -326,7 +330,7 @@ def enforce(
     tables: Collection[str] | None = None,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Do what is due, table by table; the failure of one stops none of the others.
+    """Do what is due, table by table and policy by policy; a failure stops none of the others.
 
     Args:
         connection: In autocommit mode, as each step is a transaction of its own.
@@ -355,19 +359,25 @@ def enforce(
     outcomes = []
     for name, group in groupby(policies, key=lambda policy: policy.table_name):
         outcome = Outcome(name)
-        try:
-            for policy in group:
-                for step in _steps(connection, policy, as_of):
-                    _do(connection, step, outcome)
-        except cold_archive.RefusedError as error:
-            outcome.refusals.append(Refusal(_known_kind(error.kind), str(error)))
-        except AgentbooksError as error:
-            outcome.failure = str(error)
-        except psycopg.Error as error:
-            outcome.failure = error.diag.message_primary or str(error).splitlines()[0]
+        for policy in group:
+            _enforce(connection, policy, as_of, outcome)
         outcomes.append(outcome)
         tell(outcome)
     return outcomes
+
+
+def _enforce(
+    connection: psycopg.Connection, policy: Policy, as_of: datetime, outcome: Outcome
+) -> None:
+    try:
+        for step in _steps(connection, policy, as_of):
+            _do(connection, step, outcome)
+    except cold_archive.RefusedError as error:
+        outcome.refusals.append(Refusal(_known_kind(error.kind), str(error)))
+    except AgentbooksError as error:
+        outcome.fail(str(error))
+    except psycopg.Error as error:
+        outcome.fail(error.diag.message_primary or str(error).splitlines()[0])
 
 
 def lines(steps: list[Step]) -> Iterator[str]:

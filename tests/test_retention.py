@@ -448,6 +448,26 @@ def test_what_hangs_under_rows_that_have_left_waits_for_them(
     assert cold_archive.restore_month(world, archive, "observability.spans", MARCH) == 1
 
 
+def test_a_policy_that_fails_stops_no_other_of_its_table(
+    world: psycopg.Connection,
+    archive: cold_archive.Archive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows that expire and stay, as others of their table wait for a storage."""
+    table = "chat.state_checkpoints"
+    retention.enforce(world, AS_OF)
+    expiring = {"created_at": "2022-06-20", "expires_at": "2022-06-21"}
+    insert(world, table, ROWS[table] | expiring)
+
+    def is_lost() -> cold_archive.Archive:
+        raise AgentbooksError("archive: the storage is gone.")
+
+    monkeypatch.setattr(cold_archive.Archive, "chosen", is_lost)
+    [outcome] = retention.enforce(world, LEAVES, [table])
+    assert (outcome.rows, outcome.failure) == ({"archive": 1}, "archive: the storage is gone.")
+    assert archive
+
+
 def a_week_passes(world: psycopg.Connection) -> None:
     """Let months have left long enough ago for their files to go."""
     world.execute("update ops.departures set removed_at = removed_at - interval '7 days'")
