@@ -43,7 +43,8 @@ PASSES = 5
 TOLD = 5
 """Of values that do not decrypt so many are named."""
 ANOTHER = "key {} is another one than before; give the right one, or the new one another name."
-CLEAR, UNREADABLE = "in clear", "that do not decrypt"
+CLEAR, BLANK, UNREADABLE = "in clear", "blanked", "that do not decrypt"
+WITHOUT_KEY = (CLEAR, BLANK, UNREADABLE)
 
 POLICIES = """
 select
@@ -108,7 +109,7 @@ class Treated:
 
     Attributes:
         content: The same as before if nothing is to be done.
-        state: What it was: CLEAR, UNREADABLE, or the id of its key.
+        state: What it was: CLEAR, BLANK, UNREADABLE, or the id of its key.
         places: How many places in it are to be redacted.
         flaw: Why it does not decrypt.
     """
@@ -136,6 +137,9 @@ class Protector:
         """Say how a value that stands in a row should be."""
         cell = policy.cell(identity)
         token = _token(policy, content)
+        # What retention leaves where a column must say something: of a token it would not know that it has.
+        if content == ("{}" if policy.is_json else "[removed]"):
+            return Treated(content, BLANK)
         if token is None:
             return self.protect(policy, cell, content, CLEAR)
         key_id = token.removeprefix(encryption.PREFIX).partition(".")[0]
@@ -216,7 +220,7 @@ class Report:
             ]
             told += [f"{tally.to_redact:,} places to redact"] if tally.to_redact else []
             yield f"{column} in {place}: {', '.join(told) or 'nothing'}"
-            uses += Counter({s: n for s, n in tally.states.items() if s not in (CLEAR, UNREADABLE)})
+            uses += Counter({s: n for s, n in tally.states.items() if s not in WITHOUT_KEY})
         for key_id in self.keys.by_id if self.keys else ():
             if not uses[key_id] and self.keys and key_id != self.keys.current:
                 yield f"Key {key_id} is needed by no value here; copies made before may need it."
@@ -240,7 +244,7 @@ class Report:
             yield f"So it is with {len(self.flaws) - TOLD:,} more."
 
     def _words(self, state: str) -> str:
-        if state in (CLEAR, UNREADABLE):
+        if state in WITHOUT_KEY:
             return state
         given = self.keys.by_id if self.keys else {}
         is_current = self.keys is not None and state == self.keys.current

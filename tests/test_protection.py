@@ -170,6 +170,27 @@ def test_all_is_encrypted_where_it_is_and_nothing_else_changes(
     assert clear(chosen, in_rows(world)) == expected
 
 
+def test_what_retention_has_blanked_is_left_alone(
+    world: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column that must say something, blanked by one job and encrypted by the other, night after night."""
+    world.execute(
+        "insert into ops.protected_columns (table_name, column_name, is_encrypted, reason)"
+        " values ('agentic.conversation_history', 'content', true, 'said in confidence')"
+    )
+    strip = (
+        "select stripped from ops.strip_payloads('agentic.conversation_history', 'content',"
+        """ '{"clock": "created_at", "before": "2030-01-01"}')"""
+    )
+    keys(monkeypatch, NEW)
+    assert value(world, strip) == 1
+    assert run("encrypt", "agentic.conversation_history") == (0, "")
+    assert value(world, "select content from agentic.conversation_history") == "[removed]"
+    assert "1 blanked" in run("encrypt", "agentic.conversation_history", "--status")[1]
+    assert value(world, strip) == 0
+    assert archive
+
+
 def test_a_false_token_is_told_left_alone_and_taken_when_asked(
     world: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
