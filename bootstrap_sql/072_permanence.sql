@@ -72,8 +72,9 @@ comment on column ops.departed_keys.key is
 comment on column ops.departed_keys.day is 'UTC day by which models count the rows.';
 comment on column ops.departed_keys.followed_by is 'What their changes are followed by, as in ops.changes.';
 comment on column ops.departed_keys.found_by is
-'All ids in followed_by, and those of the users, sessions and traces that the rows name. Of what was '
-'purged the key alone.';
+'All ids in followed_by, those of the users, sessions and traces that the rows name and whatever else ties '
+'them to a person by ops.personal_data; and what they lead to, as `kind = key`. Of what was purged the key '
+'alone.';
 comment on column ops.departed_keys.is_orphaned is
 'Whether what they hang under was deleted since, and with it they: they do not come back.';
 comment on column ops.departed_keys.tenant_id is 'Whose rows they are: two tenants may know the same id.';
@@ -795,69 +796,53 @@ comment on function ops.note_moved_rows(regclass, text, text, text) is
 -- The gate
 
 create function ops.hold_condition(held regclass, hold ops.legal_holds) returns text
-language sql
+language plpgsql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
-return (
-    select string_agg(c.condition, ' and ')
-    from (
-        -- By its own columns, or by the trace or session that it hangs under.
-        select
-            '(' || coalesce(string_agg(
-                case
-                    when a.is_own then format('r.%I::text = %L', a.attname, s.value)
-                    else format(
-                        'exists (select from %s as p where p.%I = r.%I and p.%I::text = %L)',
-                        a.parent, a.parent_key, a.child_key, a.attname, s.value
-                    )
-                end, ' or '
-            ) filter (where a.attname is not null), 'false') || ')' as condition
-        from (
-            values
-            ('subject', hold.subject_id), ('session', hold.session_id), ('trace', hold.trace_id)
-        ) as s (kind, value)
-        left join lateral (
-            select true as is_own, o.attname, null::text as parent, null as parent_key, null as child_key
-            from pg_attribute as o
-            where o.attrelid = held and o.attnum > 0 and not o.attisdropped
-            union all
-            -- A row may stay when what it hangs under is archived.
-            select false, p.attname, parent.relation, pk.attname as key, fk.attname as child
-            from pg_constraint as f
-            inner join pg_attribute as p on f.confrelid = p.attrelid and p.attnum > 0 and not p.attisdropped
-            inner join pg_attribute as pk on f.confrelid = pk.attrelid and f.confkey[1] = pk.attnum
-            inner join pg_attribute as fk on f.conrelid = fk.attrelid and f.conkey[1] = fk.attnum
-            cross join lateral (
-                select coalesce(
-                    to_regclass('history.' || ops.archive_name(f.confrelid)),
-                    f.confrelid::regclass
-                )::text as relation
-            ) as parent
-            where f.conrelid = held and f.contype = 'f' and cardinality(f.conkey) = 1
-        ) as a
-            on case s.kind
-                when 'subject' then a.attname in ('user_id', 'sender_user_id')
-                when 'session' then a.attname = 'session_id'
-                else a.attname in ('trace_id', 'correlation_id', 'root_id')
-            end
-        where s.value is not null
-        group by s.kind
-        union all
-        select coalesce(
+as $function$
+declare
+    conditions text[];
+begin
+    select array_agg('(' || coalesce(ops.held_by(held, 'r', n.kinds, n.ids), 'false') || ')') into conditions
+    from ops.held_ids(hold) as n;
+    if hold.first_day is not null then
+        conditions := conditions || coalesce(
             format(
                 'r.%1$s >= %2$L and r.%1$s < %3$L', ops.row_clock(held),
                 hold.first_day::timestamp at time zone 'UTC',
                 (hold.last_day + 1)::timestamp at time zone 'UTC'
             ),
             'true'
-        )
-        where hold.first_day is not null
-    ) as c
-);
+        );
+    end if;
+    return array_to_string(conditions, ' and ');
+end
+$function$;
 
 comment on function ops.hold_condition(regclass, ops.legal_holds) is
-'Condition on rows r of a raw table that a hold covers, as SQL. Rows without a time are covered by any '
-'period.';
+'Condition on rows r of a raw table that a hold covers, as SQL: see ops.held_by. Rows without a time are '
+'covered by any period.';
+
+create function ops.free_condition(hot regclass) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return coalesce(
+    (
+        select string_agg(
+            format('(select %s from (select h.*) as r) is not true', ops.hold_condition(hot, l)), ' and '
+        )
+        from ops.legal_holds as l
+        where
+            l.released_at is null
+            and coalesce(l.table_name, ops.relation_name(hot)) = ops.relation_name(hot)
+    ),
+    'true'
+);
+
+comment on function ops.free_condition(regclass) is
+'Condition on rows h of a raw table, as SQL: no legal hold in force covers them. True where none is.';
 
 create function ops.holds_on(held regclass, rows_sql text) returns table (hold_id bigint, held_rows bigint)
 language plpgsql
@@ -1038,18 +1023,52 @@ begin
             where i.indrelid = monthly and i.indisprimary
         )
     ) into key_column;
-    select coalesce(string_agg(format('r.%I::text', a.attname), ', '), 'null') into found_by
-    from pg_attribute as a
-    where
-        a.attrelid = monthly
-        and a.attname in (
-            'user_id', 'sender_user_id', 'sender_agent_id', 'session_id', 'trace_id', 'correlation_id', 'root_id'
-        );
+    select
+        concat_ws(
+            ' || ',
+            format('array[%s]::text[]', string_agg(distinct i.id, ', ' order by i.id) filter (where not i.is_list)),
+            string_agg(distinct i.id || '::text[]', ' || ' order by i.id || '::text[]') filter (where i.is_list)
+        )
+    into found_by
+    from (
+        select format('r.%I::text', a.attname) as id, false as is_list
+        from pg_attribute as a
+        where
+            a.attrelid = monthly
+            and a.attname in (
+                'user_id', 'sender_user_id', 'sender_agent_id', 'session_id', 'trace_id', 'correlation_id',
+                'root_id'
+            )
+        union all
+        select
+            format(
+                case when u.tie like '%[] = %' then '%s' else '(%s)::text' end,
+                ops.of_row('r', split_part(u.tie, ' = ', 1))
+            ),
+            u.tie like '%[] = %'
+        from ops.personal_data as d
+        cross join unnest(d.ties) as u (tie)
+        where d.table_name = monthly_name
+        union all
+        -- Followed where rows of others that leave are told by them.
+        select format('%L || (%s)', k.kind || ' = ', ops.of_row('r', k.expression)), false
+        from ops.personal_data as d
+        cross join unnest(d.finds) as f (found)
+        cross join lateral (
+            select split_part(f.found, ' = ', 1) as kind, substring(f.found from ' = (.*)') as expression
+        ) as k
+        where d.table_name = monthly_name and exists (
+            select
+            from ops.personal_data as o
+            cross join unnest(o.ties) as u (tie)
+            where u.tie like '% = ' || k.kind and ops.month_clock(to_regclass(o.table_name)) is not null
+        )
+    ) as i;
     return format(
         'select %1$L as table_name, %2$L::date as month, d.key, (d.keys ->> ''day'')::date as day, d.keys as followed_by, '
         'array_agg(distinct i.id) as found_by, d.tenant_id '
         'from (select distinct r.%3$I::text as key, r.tenant_id, jsonb_build_object(%3$L, r.%3$I) || c.keys as keys, '
-        'array[%4$s] as ids from (%5$s) as r '
+        '%4$s as ids from (%5$s) as r '
         'cross join lateral (select to_jsonb(k) as keys from (select %6$s) as k) as c) as d '
         'cross join lateral (select e.value from jsonb_each_text(d.keys - ''day'') as e '
         'union select u.value from unnest(d.ids) as u (value)) as i (id) '
@@ -1136,45 +1155,47 @@ comment on function ops.remove_month(regclass, date) is
 -- The end: what its policy does not keep for ever
 
 create function ops.holds_on_departed(departed text, month date) returns setof bigint
-language sql
+language plpgsql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-    select h.hold_id
-    from ops.legal_holds as h
-    where
-        h.released_at is null
-        and coalesce(h.table_name, departed) = departed
-        and (
-            h.first_day is null
-            or h.first_day < holds_on_departed.month + interval '1 month'
-            and h.last_day >= holds_on_departed.month
-        )
-        and (
-            num_nonnulls(h.subject_id, h.session_id, h.trace_id) = 0
-            or exists (
-                select
-                from ops.departed_keys as k
-                where
-                    k.table_name = departed
-                    and k.month = holds_on_departed.month
-                    -- By its own ids, or by those of the trace or session that it hangs under.
-                    and not exists (
-                        select
-                        from unnest(array[h.subject_id, h.session_id, h.trace_id]) as s (held_id)
-                        where
-                            s.held_id is not null
-                            and k.found_by @> array[s.held_id] is not true
-                            and not exists (
-                                select
-                                from ops.departed_keys as p
-                                where p.found_by @> array[s.held_id] and p.key = any(k.found_by)
-                            )
-                    )
+as $function$
+declare
+    hold ops.legal_holds;
+    condition text;
+    is_held boolean;
+begin
+    for hold in
+        select h.*
+        from ops.legal_holds as h
+        where
+            h.released_at is null
+            and coalesce(h.table_name, departed) = departed
+            and (
+                h.first_day is null
+                or h.first_day < holds_on_departed.month + interval '1 month'
+                and h.last_day >= holds_on_departed.month
             )
-        )
-    order by h.hold_id;
-end;
+        order by h.hold_id
+    loop
+        select
+            string_agg(
+                format('k.found_by && %L::text[]', ops.departed_ids(departed::regclass, n.kinds, n.ids)), ' and '
+            )
+        into condition
+        from ops.held_ids(hold) as n;
+        -- A hold on days holds months whatever is in them.
+        execute format(
+            'select $3 or exists (select from ops.departed_keys as k '
+            'where k.table_name = $1 and k.month = $2 and %s)',
+            coalesce(condition, 'true')
+        ) into is_held using departed, month, condition is null;
+        if is_held then
+            return next hold.hold_id;
+        end if;
+    end loop;
+end
+$function$;
 
 comment on function ops.holds_on_departed(text, date) is
 'The legal holds in force that cover rows of a month which has left, as far as ops.departed_keys tells.';
@@ -1672,6 +1693,7 @@ revoke all on function ops.note_moved_rows(regclass, text, text, text) from publ
 revoke all on function ops.note_late_rows(text, text[], text, date[]) from public;
 revoke all on function ops.row_clock(regclass) from public;
 revoke all on function ops.hold_condition(regclass, ops.legal_holds) from public;
+revoke all on function ops.free_condition(regclass) from public;
 revoke all on function ops.holds_on(regclass, text) from public;
 revoke all on function ops.departure_refusals(regclass, date) from public;
 revoke all on function ops.departing_keys(regclass, date) from public;
@@ -1700,6 +1722,7 @@ grant execute on function ops.note_moved_rows(regclass, text, text, text) to age
 grant execute on function ops.note_late_rows(text, text[], text, date[]) to agentbooks_refresher;
 grant execute on function ops.row_clock(regclass) to agentbooks_retention;
 grant execute on function ops.hold_condition(regclass, ops.legal_holds) to agentbooks_retention;
+grant execute on function ops.free_condition(regclass) to agentbooks_retention;
 grant execute on function ops.holds_on(regclass, text) to agentbooks_retention;
 grant execute on function ops.departure_refusals(regclass, date)
 to agentbooks_refresher, agentbooks_retention;

@@ -110,14 +110,7 @@ declare
     blanks text[] := '{}';
     left_over text[] := '{}';
     blank text;
-    -- What is held stays as it is.
-    is_free constant text := coalesce((
-        select string_agg(
-            format(' and (select %s from (select h.*) as r) is not true', ops.hold_condition(hot, l)), ''
-        )
-        from ops.legal_holds as l
-        where l.released_at is null and coalesce(l.table_name, ops.relation_name(hot)) = ops.relation_name(hot)
-    ), '');
+    is_free text;
     -- Pages of a step: of long rows few fit on one.
     pages constant int := greatest(batch / 32, 1);
     page bigint;
@@ -175,6 +168,8 @@ begin
         perform ops.take_lifecycle_lock();
         perform ops.set_lifecycle(true);
     end if;
+    -- What is held stays as it is, also what came to be while this waited.
+    is_free := ' and ' || ops.free_condition(hot);
     <<parts>>
     for part in
         select

@@ -1662,6 +1662,356 @@ comment on function ops.note_deleted_file(bigint, text) is 'Notes that a file th
 
 -- Legal holds
 
+create function ops.known_as(subject text) returns text[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    people text;
+    known text[];
+    found_ids text[] := array[subject];
+begin
+    select string_agg(
+        format(
+            'select (%s)::text as id, %s as email from %s as h',
+            ops.of_row('h', substring(p.found from ' = (.*)')), substring(e.found from ' = (.*)'), d.table_name
+        ),
+        ' union all '
+    ) into people
+    from ops.personal_data as d
+    cross join unnest(d.finds) as p (found)
+    cross join unnest(d.finds) as e (found)
+    where p.found like 'person = %' and e.found like 'email = %';
+    while found_ids <> coalesce(known, '{}') loop
+        known := found_ids;
+        execute format(
+            'with people as (%s) select array(select unnest($1) union select o.id from people as p '
+            'inner join people as o on p.email = o.email where p.id = any($1) order by 1)', people
+        ) into found_ids using known;
+    end loop;
+    return known;
+end
+$function$;
+
+comment on function ops.known_as(text) is
+'All ids of a user: one system''s leads to another''s by the e-mail address, as it does for an erasure.';
+
+create function ops.held_ids(hold ops.legal_holds) returns table (kinds text[], ids text[])
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    if hold.subject_id is not null then
+        kinds := '{person}';
+        ids := ops.known_as(hold.subject_id);
+        return next;
+    end if;
+    if hold.session_id is not null then
+        kinds := '{chat_session,agentic_session}';
+        ids := array[hold.session_id];
+        return next;
+    end if;
+    if hold.trace_id is not null then
+        kinds := '{obs_trace,exec_trace,raaf_trace}';
+        -- A tree is held whole, as it moves whole.
+        ids := hold.trace_id || array(
+            select t.root_id::text
+            from history.traceability__execution_traces as t
+            where t.id = any(ops.uuids(array[hold.trace_id]))
+        );
+        return next;
+    end if;
+end
+$function$;
+
+comment on function ops.held_ids(ops.legal_holds) is
+'One row per thing that a hold names, of which kinds of key in ops.personal_data it may be, and by which ids '
+'it is known.';
+
+create function ops.uuids(keys text[]) returns uuid[]
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return array(
+    select k::uuid
+    from unnest(keys) as k
+    where k ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+);
+
+comment on function ops.uuids(text[]) is 'Those of some keys that are uuids.';
+
+create function ops.of_row(alias text, expression text) returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+return case
+    when expression ~ '^[a-z_]+(\[\])?$' then format('%s.%I', alias, rtrim(expression, '[]'))
+    else regexp_replace(expression, '\mh\.', alias || '.', 'g')
+end;
+
+comment on function ops.of_row(text, text) is
+'A column or expression of ops.personal_data, for rows that are called otherwise than h.';
+
+create function ops.type_of(relation regclass, expression text) returns regtype
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select case a.atttypid when 'varchar'::regtype then 'text'::regtype else a.atttypid::regtype end
+    from pg_attribute as a
+    where a.attrelid = relation and a.attname = rtrim(expression, '[]') and a.attnum > 0
+);
+
+comment on function ops.type_of(regclass, text) is
+'Type of a column; null for an expression, which is a text.';
+
+create function ops.is_any(relation regclass, alias text, expression text, keys text[]) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return case ops.type_of(relation, expression)
+    when 'uuid'::regtype
+        then format('%s = any(%L::uuid[])', ops.of_row(alias, expression), ops.uuids(keys))
+    when 'uuid[]'::regtype then format('%s && %L::uuid[]', ops.of_row(alias, expression), ops.uuids(keys))
+    else format('(%s)::text = any(%L::text[])', ops.of_row(alias, expression), keys)
+end;
+
+comment on function ops.is_any(regclass, text, text, text[]) is
+'Condition on rows of a relation, as SQL: a column or expression of theirs is one of these keys.';
+
+create function ops.held_by(
+    held regclass, alias text, kinds text[], ids text[], path text[] default '{}',
+    reached_by text default null
+)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    parent_alias constant text := 'p' || cardinality(path) + 1;
+    conditions text[] := '{}';
+    condition text;
+    link record;
+begin
+    for link in
+        with ties as (
+            select split_part(u.tie, ' = ', 1) as expression, split_part(u.tie, ' = ', 2) as kind
+            from ops.personal_data as d
+            cross join unnest(d.ties) as u (tie)
+            where d.table_name = ops.relation_name(held)
+            union all
+            -- What is held itself.
+            select substring(f.found from ' = (.*)'), split_part(f.found, ' = ', 1)
+            from ops.personal_data as d
+            cross join unnest(d.finds) as f (found)
+            where d.table_name = ops.relation_name(held) and split_part(f.found, ' = ', 1) = any(kinds)
+            union all
+            select a.attname::text, kinds[1]
+            from pg_attribute as a
+            where a.attrelid = held and a.attnum > 0 and a.attname = any(
+                case kinds[1]
+                    when 'person' then '{user_id,sender_user_id}'::name[]
+                    when 'chat_session' then '{session_id}'
+                    else '{trace_id,correlation_id,root_id}'
+                end
+            )
+        ),
+
+        links as (
+            select t.expression, null as kind, null::regclass as parent, null as parent_expression
+            from ties as t
+            where t.kind = any(kinds)
+            union all
+            -- A key that leads to the same rows again tells nothing new, and a circle ends after two rounds.
+            select t.expression, t.kind, to_regclass(d.table_name), substring(f.found from ' = (.*)')
+            from ties as t
+            inner join ops.personal_data as d on d.finds <> '{}'
+            cross join unnest(d.finds) as f (found)
+            where
+                split_part(f.found, ' = ', 1) = t.kind
+                and t.kind <> all(kinds)
+                and t.expression is distinct from reached_by
+                and coalesce(cardinality(array_positions(path, t.kind)), 0) < 2
+            union all
+            select fk.attname::text, null, f.confrelid, pk.attname::text
+            from pg_constraint as f
+            inner join pg_attribute as pk on f.confrelid = pk.attrelid and f.confkey[1] = pk.attnum
+            inner join pg_attribute as fk on f.conrelid = fk.attrelid and f.conkey[1] = fk.attnum
+            where
+                path = '{}' and f.conrelid = held and f.contype = 'f' and f.conparentid = 0
+                and cardinality(f.conkey) = 1
+        )
+
+        select
+            l.expression,
+            l.parent,
+            l.parent_expression,
+            max(l.kind) as kind,
+            ops.type_of(held, l.expression) as type,
+            ops.type_of(l.parent, l.parent_expression) as parent_type,
+            -- A row may stay when what it hangs under is archived.
+            coalesce(to_regclass('history.' || ops.archive_name(l.parent)), l.parent) as parents,
+            exists (
+                select
+                from pg_index as i
+                inner join pg_attribute as a on i.indrelid = a.attrelid and i.indkey[0] = a.attnum
+                where i.indrelid = l.parent and a.attname = l.parent_expression
+            ) as is_indexed
+        from links as l
+        group by l.expression, l.parent, l.parent_expression
+        order by l.parent is not null, l.parent::text, l.expression
+    loop
+        if link.parent is null then
+            conditions := conditions || ops.is_any(held, alias, link.expression, ids);
+            continue;
+        end if;
+        condition := ops.held_by(
+            link.parent, parent_alias, kinds, ids, path || coalesce(link.kind, 'key'), link.parent_expression
+        );
+        continue when condition is null;
+        if link.is_indexed then
+            conditions := conditions || format(
+                'exists (select from %s as %s where %s and (%s))', link.parents, parent_alias,
+                format(
+                    case
+                        when link.type = 'uuid[]'::regtype then '%s = any(%s)'
+                        when link.type = link.parent_type then '%s = %s'
+                        else '(%s)::text = (%s)::text'
+                    end,
+                    ops.of_row(parent_alias, link.parent_expression), ops.of_row(alias, link.expression)
+                ),
+                condition
+            );
+        else
+            -- Nothing finds them row by row: so once for all.
+            conditions := conditions || ops.is_any(
+                held, alias, link.expression, ops.held_keys(link.parent, link.parent_expression, condition, parent_alias)
+            );
+        end if;
+    end loop;
+    return nullif(array_to_string(conditions, ' or '), '');
+end
+$function$;
+
+comment on function ops.held_by(regclass, text, text[], text[], text[], text) is
+'Condition on rows of a raw table, as SQL: they are what has one of these ids, or tied to it as '
+'ops.personal_data says, by columns called like it, or by what they hang under, wherever in the database '
+'that is; null if none can be.';
+
+create function ops.held_keys(relation regclass, expression text, condition text, alias text) returns text[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    keys text[];
+begin
+    execute format(
+        'select array(select distinct (%s)::text from %s as %s where %s)', ops.of_row(alias, expression),
+        coalesce(to_regclass('history.' || ops.archive_name(relation)), relation), alias, condition
+    ) into keys;
+    return array_remove(keys, null);
+end
+$function$;
+
+comment on function ops.held_keys(regclass, text, text, text) is
+'What a column or expression is in rows of a table and its archive for which a condition holds.';
+
+create function ops.departed_ids(departed regclass, kinds text[], ids text[]) returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    with recursive known as (
+        select unnest(ids) as id
+        union
+        -- What its rows hang under may still be here,
+        select unnest(ops.held_keys(p.relation, p.expression, p.condition, 'p1'))
+        from (
+            select
+                o.table_name::regclass as relation,
+                substring(f.found from ' = (.*)') as expression,
+                ops.held_by(
+                    o.table_name::regclass, 'p1', kinds, ids, array[split_part(f.found, ' = ', 1)],
+                    substring(f.found from ' = (.*)')
+                ) as condition
+            from ops.personal_data as d
+            cross join unnest(d.ties) as u (tie)
+            inner join ops.personal_data as o on o.finds <> '{}'
+            cross join unnest(o.finds) as f (found)
+            where
+                d.table_name = ops.relation_name(departed)
+                and split_part(u.tie, ' = ', 2) = split_part(f.found, ' = ', 1)
+                and split_part(u.tie, ' = ', 2) <> all(kinds)
+        ) as p
+        where p.condition is not null
+    ),
+
+    -- or has left itself.
+    led_to as (
+        select k.id from known as k
+        union
+        select substring(f.id from '^[a-z_]+ = (.*)')
+        from led_to as l
+        inner join ops.departed_keys as d on d.found_by @> array[l.id]
+        cross join unnest(d.found_by) as f (id)
+        where f.id ~ '^[a-z_]+ = '
+    )
+
+    select array(
+        select l.id from led_to as l
+        union
+        select d.key
+        from ops.departed_keys as d
+        where d.found_by && ids
+    )
+);
+
+comment on function ops.departed_ids(regclass, text[], text[]) is
+'By which ids in ops.departed_keys rows of a table are found that have left and are what has one of these '
+'ids, or tied to it.';
+
+create function ops.under_hold(hold bigint, out held_rows bigint, out held_months bigint)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+    placed ops.legal_holds;
+    place record;
+    counted bigint;
+begin
+    select * into placed from ops.legal_holds as h where h.hold_id = hold;
+    held_rows := 0;
+    for place in
+        select
+            coalesce(to_regclass('history.' || ops.archive_name(t.relation)), t.relation) as relation,
+            ops.hold_condition(t.relation, placed) as condition
+        from (
+            select d.table_name::regclass as relation
+            from ops.personal_data as d
+            where coalesce(d.table_name = placed.table_name, d.table_name not like 'ops.%')
+        ) as t
+    loop
+        execute format('select count(*) from %s as r where %s', place.relation, place.condition) into counted;
+        held_rows := held_rows + counted;
+    end loop;
+    select count(*) into held_months
+    from ops.departures as d
+    where
+        d.removed_at is not null
+        and hold in (select ops.holds_on_departed(d.table_name, d.month))
+        and not exists (select from ops.purges as p where p.table_name = d.table_name and p.month = d.month);
+end
+$function$;
+
+comment on function ops.under_hold(bigint) is
+'How many rows in the database a hold covers at the moment, and how many months that lie in files.';
+
 create function ops.place_hold(
     subject text, session text, trace text, held text, first_day date, last_day date, reason text,
     out hold_id bigint
@@ -1803,6 +2153,16 @@ revoke all on function ops.stage_erasure(regclass, text) from public;
 revoke all on function ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb)
 from public;
 revoke all on function ops.note_deleted_file(bigint, text) from public;
+revoke all on function ops.known_as(text) from public;
+revoke all on function ops.held_ids(ops.legal_holds) from public;
+revoke all on function ops.uuids(text[]) from public;
+revoke all on function ops.of_row(text, text) from public;
+revoke all on function ops.type_of(regclass, text) from public;
+revoke all on function ops.is_any(regclass, text, text, text[]) from public;
+revoke all on function ops.held_by(regclass, text, text[], text[], text[], text) from public;
+revoke all on function ops.held_keys(regclass, text, text, text) from public;
+revoke all on function ops.departed_ids(regclass, text[], text[]) from public;
+revoke all on function ops.under_hold(bigint) from public;
 revoke all on function ops.place_hold(text, text, text, text, date, date, text) from public;
 revoke all on function ops.release_hold(bigint) from public;
 revoke all on function ops.holds_on_persons(bigint, text, date) from public;
@@ -1832,6 +2192,7 @@ grant execute on function ops.note_replaced_file(
 )
 to agentbooks_retention;
 grant execute on function ops.note_deleted_file(bigint, text) to agentbooks_retention;
+grant execute on function ops.under_hold(bigint) to agentbooks_retention;
 grant execute on function ops.place_hold(text, text, text, text, date, date, text) to agentbooks_retention;
 grant execute on function ops.release_hold(bigint) to agentbooks_retention;
 grant execute on function ops.holds_on_persons(bigint, text, date) to agentbooks_retention;

@@ -586,7 +586,8 @@ def hold_place(
     days = (first and first.date(), last and last.date())
     with database.connect(autocommit=True) as connection:
         number = erasure.place_hold(connection, subject, session, trace, table, days, reason)
-    typer.echo(f"Hold {number} is in force.")
+        typer.echo(f"Hold {number} is in force.")
+        typer.echo(f"It covers {erasure.under_hold(connection, number)}.")
 
 
 @hold.command("release")

@@ -286,6 +286,16 @@ def place_hold(
         )
 
 
+def under_hold(connection: psycopg.Connection, hold: int) -> str:
+    """Tell how much a hold covers at the moment."""
+    with _told("hold"):
+        rows, months = connection.execute(
+            "select held_rows, held_months from ops.under_hold(%s)", (hold,)
+        ).fetchall()[0]
+    files = f", and {months} months that lie in files" if months else ""
+    return f"{rows} rows in the database{files}"
+
+
 def release_hold(connection: psycopg.Connection, hold: int) -> None:
     """End a hold.
 

@@ -203,15 +203,15 @@ where
 }
 
 RETIRED_PATTERNS = """
-select p.id
-from traceability.success_patterns as p
-join marts.pattern_effectiveness as e on p.id::text = e.pattern_id
+select h.id, {is_free} as is_free
+from traceability.success_patterns as h
+join marts.pattern_effectiveness as e on h.id::text = e.pattern_id
 where
     e.verdict = any(%(states)s)
-    and coalesce(p.last_used_at, p.created_at) < %(before)s
-    and not exists (select from history.traceability__pattern_usage_log as l where l.pattern_id = p.id)
+    and coalesce(h.last_used_at, h.created_at) < %(before)s
+    and not exists (select from history.traceability__pattern_usage_log as l where l.pattern_id = h.id)
     and not exists (
-        select from history.traceability__agent_routing_decisions as d where d.pattern_id = p.id
+        select from history.traceability__agent_routing_decisions as d where d.pattern_id = h.id
     )
 """
 
@@ -517,7 +517,22 @@ def _pruning(connection: psycopg.Connection, policy: Policy) -> Step:
             refusals=(Refusal("other", "waits for the mart pattern_effectiveness"),),
             is_refused=True,
         )
-    return Step(policy, "prune", rows=len(_retired(connection, policy)))
+    retired = _retired(connection, policy)
+    rows_sql = sql.SQL("select * from {} where id = any({}::uuid[])").format(
+        _table(policy.table_name), sql.Literal(list(map(str, retired)))
+    )
+    holds = connection.execute(
+        "select hold_id, held_rows from ops.holds_on(%s, %s)",
+        (policy.table_name, rows_sql.as_string(connection)),
+    )
+    return Step(
+        policy,
+        "prune",
+        rows=sum(retired.values()),
+        refusals=tuple(
+            Refusal("legal_hold", f"legal hold {hold} covers {rows} rows") for hold, rows in holds
+        ),
+    )
 
 
 def _stripping(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:
@@ -850,18 +865,23 @@ def _batch(
 
 def _prune(connection: psycopg.Connection, policy: Policy) -> int:
     with connection.transaction():
+        # Whoever places a hold waits, or is waited for.
+        connection.execute(
+            "select pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0))"
+        )
         connection.execute("select set_config('agentbooks.prune_reason', %s, true)", (RETIRED,))
+        free = [pattern for pattern, is_free in _retired(connection, policy).items() if is_free]
         return connection.execute(
-            "delete from traceability.success_patterns where id = any(%s)",
-            (_retired(connection, policy),),
+            "delete from traceability.success_patterns where id = any(%s)", (free,)
         ).rowcount
 
 
-def _retired(connection: psycopg.Connection, policy: Policy) -> list[UUID]:
-    rows = connection.execute(
-        RETIRED_PATTERNS, {"states": policy.states, "before": policy.active_before}
-    ).fetchall()
-    return [pattern for (pattern,) in rows]
+def _retired(connection: psycopg.Connection, policy: Policy) -> dict[UUID, bool]:
+    """Find the patterns that are due, and whether no legal hold covers them."""
+    (is_free,) = _row(connection, "select ops.free_condition(%s)", (policy.table_name,))
+    query = sql.SQL(RETIRED_PATTERNS).format(is_free=sql.SQL(is_free.replace("%", "%%")))
+    rows = connection.execute(query, {"states": policy.states, "before": policy.active_before})
+    return dict(rows.fetchall())
 
 
 def _row(connection: psycopg.Connection, query: Any, parameters: Any = None) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -958,6 +959,134 @@ def test_payloads_under_a_hold_stay(world: psycopg.Connection) -> None:
     )
 
 
+# With a child of the trace that says neither whose it is nor its session.
+CHILD = """
+insert into traceability.execution_traces
+(id, correlation_id, root_id, parent_id, session_id, source, started_at)
+values (
+    '{0}', gen_random_uuid(), '{1}', '{1}', gen_random_uuid(), 'user_prompt', '2020-03-01 10:00+00'
+)
+"""
+NOT_HELD = """
+select count(*) from {table} as h
+where ({tied}) and (select {held} from (select h.*) as r) is not true
+"""
+HELD_TOO = "select count(*) from {table} as r where ({held}) and r::text like '%{secret}%'"
+
+
+def condition(connection: psycopg.Connection, table: str, hold: int) -> str:
+    """What a hold covers of a table, as SQL."""
+    found: str = value(
+        connection,
+        f"select ops.hold_condition('{table}', h) from ops.legal_holds as h where hold_id = {hold}",
+    )
+    return found
+
+
+@pytest.mark.parametrize("place", ["hot", "warm"])
+@pytest.mark.parametrize("subject", [ANNA.id, ANNA.user])
+def test_a_hold_covers_all_that_an_erasure_would_find(
+    world: psycopg.Connection, subject: str, place: str
+) -> None:
+    """Evidence that is taken away, as the hold knows less of what is a person's than an erasure does."""
+    world.execute(CHILD.format(ANNA.row(7), ANNA.row()).encode())
+    if place == "warm":
+        world.execute("delete from traceability.execution_traces where id <> root_id")
+        to_warm(world)
+    hold = erasure.place_hold(world, subject, None, None, None, (None, None), "case 7")
+    number = value(world, f"select ops.open_erasure('{{{subject}}}', 'default')")
+    while value(world, f"select ops.find_erasure_keys({number})"):
+        pass
+    ties = world.execute(
+        "select d.table_name, string_agg(ops.tie_condition(d.table_name::regclass,"
+        " split_part(tie, ' = ', 1), split_part(tie, ' = ', 2), %s, null), ' or ')"
+        " from ops.personal_data as d cross join unnest(ties) as tie group by 1",
+        (number,),
+    ).fetchall()
+    for name, tied in ties:
+        held, view = condition(world, name, hold), "history." + name.replace(".", "__", 1)
+        found = value(world, NOT_HELD.format(table=view, tied=tied, held=held))
+        assert found == 0, f"{name}: extend ops.held_by"
+        assert value(world, HELD_TOO.format(table=view, held=held, secret=BERT.secret)) == 0, name
+
+
+@pytest.mark.parametrize(
+    ("hold", "tables"),
+    [
+        (
+            (None, None, ANNA.row()),
+            ["observability.traces", "observability.cost_records", "raaf.raaf_tracing_spans"],
+        ),
+        (
+            (None, None, ANNA.row(7)),
+            ["traceability.execution_traces", "traceability.hook_executions"],
+        ),
+        ((None, ANNA.row(), None), ["chat.conversation_sessions", "chat.context_snapshots"]),
+        ((None, None, "raaf a"), ["raaf.raaf_tracing_traces", "raaf.raaf_tracing_spans"]),
+    ],
+)
+def test_a_hold_covers_the_trace_or_session_itself_and_what_hangs_under_it(
+    world: psycopg.Connection, hold: tuple[Any, ...], tables: list[str]
+) -> None:
+    """A trace that is held by an id of its own, and stripped as no column is called like that."""
+    world.execute(CHILD.format(ANNA.row(7), ANNA.row()).encode())
+    number = erasure.place_hold(world, *hold, None, (None, None), "case 7")
+    for table in tables:
+        held = condition(world, table, number)
+        count = value(world, f"select count(*) from {table} as r where {held}")
+        is_raaf = table.startswith("raaf.")
+        assert count == (
+            0 if is_raaf and hold[2] == ANNA.row() else 1 + table.endswith("execution_traces")
+        )
+
+
+def test_a_hold_covers_files_of_all_that_is_tied_to_a_person(
+    world: psycopg.Connection, archive: Archive
+) -> None:
+    """Files that are purged under a hold, as what leads to them is still here or has gone before them."""
+    to_cold(world, archive)
+    holds = [
+        erasure.place_hold(world, subject, None, None, None, (None, None), "case 7")
+        for subject in (ANNA.id, ANNA.user)
+    ]
+    for table in MONTHLY:
+        found = value(
+            world, f"select array_agg(h) from ops.holds_on_departed('{table}', '{MARCH}') as h"
+        )
+        assert found, table
+        assert set(found) <= set(holds)
+    nobody = erasure.place_hold(world, "nobody", None, None, None, (None, None), "case 8")
+    assert erasure.under_hold(world, nobody) == "0 rows in the database"
+    assert re.search(r"database, and [4-9] months that lie in", erasure.under_hold(world, holds[1]))
+
+
+def test_a_hold_that_comes_while_payloads_wait_to_be_blanked_keeps_them(
+    world: psycopg.Connection,
+) -> None:
+    """Payloads that are blanked by what holds said before the lock was waited for."""
+    due = json.dumps({"clock": "started_at", "before": "2030-01-01"})
+    with ThreadPoolExecutor() as threads, psycopg.connect(world.info.dsn) as refresh:
+        refresh.execute("select pg_advisory_xact_lock_shared(hashtextextended('ops.lifecycle', 0))")
+
+        def waiting(statement: str) -> Any:
+            with psycopg.connect(world.info.dsn, autocommit=True) as connection:
+                return value(connection, statement)
+
+        started = []
+        for statement in (
+            f"select ops.place_hold('{ANNA.id}', null, null, null, null, null, 'case 7')",
+            f"select stripped from ops.strip_payloads('observability.spans', 'inputs outputs', '{due}')",
+        ):
+            started.append(threads.submit(waiting, statement))
+            while value(world, "select count(*) from pg_locks where not granted") < len(started):
+                time.sleep(0.01)
+        refresh.rollback()
+        assert started[1].result() == 1
+    assert value(
+        world, "select inputs is not null from observability.spans where span_id::text like 'a%'"
+    )
+
+
 HELD_BACK = (
     "select agentic.redact_audit_entry(session_id, audit_id, 'r') from agentic.agent_audit_log"
     " where audit_id::text like 'a%'",
@@ -1288,8 +1417,9 @@ def test_the_commands_say_what_they_do(
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert (
-        run("hold", "place", "--subject", ANNA.id, "--reason", "case 7") == "Hold 1 is in force.\n"
+    assert re.fullmatch(
+        r"Hold 1 is in force\.\nIt covers [1-9]\d* rows in the database\.\n",
+        run("hold", "place", "--subject", ANNA.id, "--reason", "case 7"),
     )
     assert f"1: subject {ANNA.id}: case 7" in run("hold", "list")
     with pytest.raises(AgentbooksError, match="legal hold 1 covers what is theirs"):

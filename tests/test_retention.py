@@ -597,6 +597,33 @@ def test_a_legal_hold_beats_the_purge(
     assert [o.rows for o in retention.enforce(world, ENDS, tables)] == [{"purge": 1}, {"purge": 1}]
 
 
+@pytest.mark.parametrize("column", ["metadata", "span_attributes"])
+def test_a_hold_on_a_user_beats_the_purge_of_what_names_them_in_json(
+    world: psycopg.Connection, archive: cold_archive.Archive, column: str
+) -> None:
+    """Traces of a person, known by their JSON alone, that leave and are purged under a hold."""
+    tables = ["raaf.raaf_tracing_spans", "raaf.raaf_tracing_traces"]
+    world.execute("update raaf.raaf_tracing_traces set created_at = started_at")
+    world.execute(
+        "update raaf.raaf_tracing_{} set {} = %s".format(
+            *("traces", column) if column == "metadata" else ("spans", column)
+        ).encode(),
+        (json.dumps({"user_id": "user-1 of 50%"}),),
+    )
+    hold = "insert into ops.legal_holds (subject_id, reason) values ('user-1 of 50%', 'x') returning hold_id"
+    retention.enforce(world, AS_OF)
+    number = value(world, hold)
+    for outcome in retention.enforce(world, LEAVES, tables):
+        assert outcome.waits == [f"2020-03-01: legal hold {number} covers 1 rows"]
+    world.execute("update ops.legal_holds set released_at = now()")
+    for outcome in retention.enforce(world, LEAVES, tables):
+        assert outcome.rows == {"leave": 1}
+    number = value(world, hold)
+    for outcome in retention.enforce(world, ENDS, tables):
+        assert outcome.waits == [f"2020-03-01: legal hold {number} covers it"]
+    assert len([*Path(archive.url).rglob("*.parquet")]) == 2
+
+
 def test_what_is_aggregated_goes_once_its_survivor_says_the_same(
     world: psycopg.Connection, archive: cold_archive.Archive, survivor: str
 ) -> None:
@@ -684,3 +711,25 @@ def test_an_unknown_table_is_told(world: psycopg.Connection) -> None:
     world.execute("drop table seeds.retention_policies")
     with pytest.raises(AgentbooksError, match="run `dbt seed` first"):
         retention.plan(world, AS_OF)
+
+
+def test_a_retired_pattern_under_a_hold_stays(world: psycopg.Connection) -> None:
+    """Evidence that goes as a pattern which nobody used, and a plan that does not say what holds it."""
+    table = "traceability.success_patterns"
+    world.execute(
+        "create schema marts; create table marts.pattern_effectiveness as"
+        " select id::text as pattern_id, 'retire' as verdict from traceability.success_patterns"
+    )
+    world.execute("delete from traceability.pattern_usage_log")
+    world.execute(
+        f"update {table} set last_used_at = '2020-03-01', source_trace_id = '{ONE}'".encode()
+    )
+    world.execute("update traceability.execution_traces set user_id = ' 50% '")
+    world.execute("insert into ops.legal_holds (subject_id, reason) values ('50%', 'x')")
+    [step] = retention.plan(world, datetime(2021, 1, 1, tzinfo=UTC), [table])
+    assert (step.rows, step.held_back) == (0, "legal hold 1 covers 1 rows")
+    assert retention.enforce(world, datetime(2021, 1, 1, tzinfo=UTC), [table])[0].rows == {}
+    world.execute("update ops.legal_holds set released_at = now()")
+    assert retention.enforce(world, datetime(2021, 1, 1, tzinfo=UTC), [table])[0].rows == {
+        "prune": 1
+    }

@@ -9,6 +9,7 @@ drop function ops.remove_month(regclass, date);
 drop function ops.departing_keys(regclass, date);
 drop function ops.departure_refusals(regclass, date);
 drop function ops.holds_on(regclass, text);
+drop function ops.free_condition(regclass);
 drop function ops.hold_condition(regclass, ops.legal_holds);
 drop function ops.note_moved_rows(regclass, text, text, text);
 drop function ops.note_late_rows(text, text[], text, date[]);

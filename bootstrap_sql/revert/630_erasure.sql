@@ -1,6 +1,16 @@
 drop function ops.holds_on_persons(bigint, text, date);
 drop function ops.release_hold(bigint);
 drop function ops.place_hold(text, text, text, text, date, date, text);
+drop function ops.under_hold(bigint);
+drop function ops.departed_ids(regclass, text[], text[]);
+drop function ops.held_keys(regclass, text, text, text);
+drop function ops.held_by(regclass, text, text[], text[], text[], text);
+drop function ops.is_any(regclass, text, text, text[]);
+drop function ops.type_of(regclass, text);
+drop function ops.of_row(text, text);
+drop function ops.uuids(text[]);
+drop function ops.held_ids(ops.legal_holds);
+drop function ops.known_as(text);
 drop function ops.note_deleted_file(bigint, text);
 drop function ops.note_replaced_file(bigint, text, text, text, bigint, bigint, bigint, text, jsonb);
 drop function ops.stage_erasure(regclass, text);

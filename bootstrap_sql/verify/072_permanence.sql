@@ -17,6 +17,7 @@ select
     'ops.note_late_rows(text, text[], text, date[])'::regprocedure,
     'ops.row_clock(regclass)'::regprocedure,
     'ops.hold_condition(regclass, ops.legal_holds)'::regprocedure,
+    'ops.free_condition(regclass)'::regprocedure,
     'ops.holds_on(regclass, text)'::regprocedure,
     'ops.departure_refusals(regclass, date)'::regprocedure,
     'ops.departing_keys(regclass, date)'::regprocedure,
