@@ -98,7 +98,10 @@ create function ops.strip_payloads(
     only_count boolean default false,
     after text default null,
     out stripped bigint,
-    out place text
+    out place text,
+    out bytes bigint,
+    out oldest timestamptz,
+    out held jsonb
 )
 language plpgsql
 security definer
@@ -110,6 +113,8 @@ declare
     blanks text[] := '{}';
     left_over text[] := '{}';
     blank text;
+    sizes text[] := '{}';
+    counted text;
     is_free text;
     -- Pages of a step: of long rows few fit on one.
     pages constant int := greatest(batch / 32, 1);
@@ -142,6 +147,7 @@ begin
                 part.column_name, hot, part.readers[1]
                 using errcode = 'invalid_parameter_value';
         end if;
+        sizes := sizes || format('coalesce(pg_column_size(h.%I), 0)', part.column_name);
         blank := case part.type when 'jsonb' then '{}' else '[removed]' end;
         if part.kept_keys is not null then
             blanks := blanks || format(
@@ -190,11 +196,10 @@ begin
         order by l.relation::oid
     loop
         if only_count then
-            execute format(
-                'select count(*) from %s as h where %s%s and (%s)',
-                part.relation, ops.is_due(hot, due), is_free, array_to_string(left_over, ' or ')
-            ) into treated;
-            stripped := stripped + treated;
+            counted := concat_ws(' union all ', counted, format(
+                'select %s from %s where %s and (%s)', ops.columns_of(hot), part.relation, ops.is_due(hot, due),
+                array_to_string(left_over, ' or ')
+            ));
             continue;
         end if;
         page := part.first_page;
@@ -223,7 +228,14 @@ begin
             page := page + pages;
         end loop;
     end loop;
-    if not only_count then
+    if only_count then
+        execute format(
+            'select count(*), coalesce(sum(%s), 0)::bigint, min(h.%I) from (%s) as h where true%s',
+            array_to_string(sizes, ' + '), due ->> 'clock', counted, is_free
+        ) into stripped, bytes, oldest;
+        select coalesce(jsonb_object_agg(h.hold_id, h.held_rows), '{}') into held
+        from ops.holds_on(hot, counted) as h;
+    else
         perform ops.set_lifecycle(false);
     end if;
 end
@@ -233,7 +245,8 @@ comment on function ops.strip_payloads(regclass, text, jsonb, int, boolean, text
 'Blanks columns such as `inputs content(type)`, where content keeps its key type (what must be there '
 'becomes `[removed]` or `{}`), in about batch due rows of a table and its archive that no legal hold '
 'covers; returns how many, and the place after which the next call is to go on, null at the end; or counts '
-'all. Refuses what staging views read as a whole. See ops.is_due.';
+'all, with the bytes of these columns, the oldest time, and how many due rows each hold keeps. Refuses what '
+'staging views read as a whole. See ops.is_due.';
 
 revoke all on function ops.strip_payloads(regclass, text, jsonb, int, boolean, text) from public;
 grant execute on function ops.strip_payloads(regclass, text, jsonb, int, boolean, text)

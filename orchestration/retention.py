@@ -536,12 +536,16 @@ def _pruning(connection: psycopg.Connection, policy: Policy) -> Step:
 
 
 def _stripping(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:
-    (rows,) = _row(
+    rows, size, oldest, held = _row(
         connection,
-        "select stripped from ops.strip_payloads(%s, %s, %s, only_count => true)",
+        "select stripped, bytes, oldest, held from ops.strip_payloads(%s, %s, %s, only_count => true)",
         (policy.table_name, policy.payload_columns, Jsonb(due)),
     )
-    return Step(policy, "strip", due=due, rows=rows)
+    refusals = tuple(
+        Refusal("legal_hold", f"legal hold {hold} covers {kept} rows")
+        for hold, kept in held.items()
+    )
+    return Step(policy, "strip", due=due, rows=rows, size=size, oldest=oldest, refusals=refusals)
 
 
 def _moving(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:

@@ -307,6 +307,22 @@ def test_what_is_held_stays(
     assert outcome.rows == {"leave": 1}
 
 
+def test_the_plan_tells_which_payloads_are_held_and_how_much_the_others_are(
+    world: psycopg.Connection,
+) -> None:
+    """A plan by which nothing is due although a hold keeps it, or that blanks gigabytes as 0.0 MB."""
+    table = "observability.spans"
+    world.execute('update observability.spans set inputs = \'{"text": "hello"}\'')
+    strip, *_ = retention.plan(world, AS_OF, [table])
+    assert (strip.action, strip.rows, strip.held_back) == ("strip", 1, None)
+    assert strip.size > 0
+    assert strip.oldest == datetime(2020, 3, 1, 10, tzinfo=UTC)
+    world.execute(HELD, (ROWS[table]["trace_id"],))
+    strip, *_ = retention.plan(world, AS_OF, [table])
+    assert (strip.rows, strip.size, strip.oldest) == (0, 0, None)
+    assert strip.held_back == "legal hold 1 covers 1 rows"
+
+
 LEAVES = datetime(2022, 7, 1, tzinfo=UTC)  # after 90 days and a year
 ENDS = datetime(2023, 7, 1, tzinfo=UTC)  # and two years as files
 MARCH = date(2020, 3, 1)
