@@ -1394,6 +1394,11 @@ begin
     from ops.archive_files as f
     cross join jsonb_each(f.schema) as t
     where f.table_name = ops.relation_name(monthly) and f.month = first_day and f.state = 'verified';
+    if types is null then
+        raise exception 'stage_month: ops.archive_files has no verified file of % of %',
+            to_char(first_day, 'YYYY-MM'), monthly
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     execute format('drop table if exists %s', staged);
     -- What the table asks of its rows waits for its partition; what a crash empties is refused.
     execute format('create unlogged table %s (%s)', staged, ops.file_columns(monthly, types));

@@ -32,7 +32,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pyarrow import csv, parquet
 
-from orchestration import database
+from orchestration import database, server
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 URL_VARIABLE = "AGENTBOOKS_ARCHIVE_URL"
-DEFAULT_URL = ".agentbooks/archive"
 BLOCK = 8 << 20
 """Bytes of rows that are handled at once; a longer row is handled alone."""
 ROWS = 64 * 1024
@@ -114,6 +113,7 @@ STAGED = """
             to_regclass(%(table)s), to_regclass('history.' || ops.archive_name(%(table)s))
         )
 """
+FILES = "select url, state from ops.archive_files where table_name = %s and month = %s"
 CHECKSUMS = "select ops.column_checksums(%s, %s)"
 CHECKSUMS_OF_FILE = (
     "select ops.column_checksums(%s, 'select * from pg_temp.read_back', 'pg_temp.read_back')"
@@ -141,14 +141,23 @@ class RefusedError(AgentbooksError):
 
 @dataclass(frozen=True)
 class Archive:
-    """A folder of files, wherever it is; `url` is anything that fsspec opens."""
+    """A folder of files, wherever it is; `url` is anything that fsspec opens.
+
+    It becomes what the database keeps of it: of a local folder the absolute path, however it was given.
+    """
 
     url: str
+
+    def __post_init__(self) -> None:
+        url = self.url if self.url.endswith("://") else self.url.rstrip("/")
+        if fsspec.core.split_protocol(self.url)[0] in (None, "file", "local"):
+            url = os.path.normpath(fsspec.core.url_to_fs(self.url)[1])
+        object.__setattr__(self, "url", url)
 
     @classmethod
     def chosen(cls) -> Archive:
         """Return the one that AGENTBOOKS_ARCHIVE_URL names, by default a folder beside the database's."""
-        return cls(os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        return cls(os.environ.get(URL_VARIABLE) or str(server.home() / "archive"))
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
@@ -163,7 +172,7 @@ class Archive:
 
     def file_url(self, table: str, month: date) -> str:
         """Where a month of a table is, or will be."""
-        return f"{self.url.rstrip('/')}/{table}/{month:%Y-%m}.parquet"
+        return f"{self.url}/{table}/{month:%Y-%m}.parquet"
 
     def put(self, local: Path, url: str) -> None:
         """Copy a file there, whole or not at all where the storage can do that."""
@@ -213,10 +222,35 @@ class Archive:
             if isinstance(files, LocalFileSystem):
                 _sync(Path(path).parent)
 
+    def need_inside(self, url: str) -> None:
+        """Refuse a file that is not in this archive: whatever were done here, it would stay there."""
+        if not url.startswith(f"{self.url}/"):
+            raise AgentbooksError(
+                f"archive: {url} is not in {self.url}; set {URL_VARIABLE} to the folder where it is, or move "
+                "the files and say so in ops.archive_files."
+            )
+
+    def need(self, url: str) -> None:
+        """Look whether a file is there.
+
+        Raises:
+            AgentbooksError: It is not, or not in this archive, or the storage refuses.
+        """
+        files, path = self._file(url)
+        with _told(f"cannot look for {url}"):
+            files.invalidate_cache()
+            try:
+                files.info(path)
+            except FileNotFoundError as error:
+                raise AgentbooksError(
+                    f"archive: {url} is not there, and nothing says that it was deleted; look for it, and "
+                    "if it is lost, set its state in ops.archive_files to purged."
+                ) from error
+
     def check(self) -> None:
         """Write a file and delete it again, so that a storage without rights is told before the work."""
         with tempfile.NamedTemporaryFile() as probe:
-            url = f"{self.url.rstrip('/')}/probe.part"
+            url = f"{self.url}/probe.part"
             self.put(Path(probe.name), url)
             self.remove(url)
 
@@ -240,8 +274,9 @@ class Archive:
             yield local
 
     def _file(self, url: str) -> tuple[Any, str]:
+        self.need_inside(url)
         files, root = self._place
-        return files, root.rstrip("/") + url.removeprefix(self.url.rstrip("/"))
+        return files, root.rstrip("/") + url.removeprefix(self.url)
 
 
 @dataclass(frozen=True)
@@ -313,6 +348,8 @@ def _export_month(
         raise RefusedError(
             f"archive: {month:%Y-%m} of {table} has left; restore it before it is archived again."
         )
+    for old_url, _ in connection.execute(FILES, (table, month)).fetchall():
+        archive.need_inside(old_url)
     # From here on the file may be another one than what is known of it.
     connection.execute(
         "update ops.archive_files set state = 'written' where table_name = %s and month = %s",
@@ -368,7 +405,7 @@ def _export_month(
         )
     # An erasure has given it another name.
     for (old_url,) in replaced:
-        if old_url != url and old_url.startswith(archive.url):
+        if old_url != url:
             archive.remove(old_url)
     delete_loose_files(connection, archive, table, month)
     return ArchivedMonth(table, month, url, rows, size, sha256)
@@ -432,9 +469,13 @@ def purge_month(
     The receipt comes first: where this is cut short, the next try finds what is still to be deleted.
 
     Raises:
-        AgentbooksError: The month has not left, a legal hold covers it, or the storage refuses.
+        AgentbooksError: The month has not left, a legal hold covers it, or the storage refuses. Nothing is
+            touched where a file is not there that no try before has deleted.
     """
     with _refused(), alone(connection, table, month):
+        for url, state in connection.execute(FILES, (table, month)).fetchall():
+            if state != "purged":
+                archive.need(url)
         rows = int(_one(connection, "select ops.purge_month(%s, %s, %s)", (table, month, policy)))
         for (url,) in connection.execute(
             "select url from ops.archive_files where table_name = %s and month = %s and state = 'purged'",

@@ -170,13 +170,18 @@ def dsn() -> str:
     return server.dsn
 
 
+def home() -> Path:
+    """Return the folder of all that agentbooks keeps on this machine."""
+    default = Path(__file__).resolve().parent.parent / ".agentbooks"
+    # Resolved, because a process tells its working folder without symbolic links.
+    return Path(os.environ.get(HOME_VARIABLE) or default).expanduser().resolve()
+
+
 class _Cluster:
     """The files and processes of one server."""
 
     def __init__(self) -> None:
-        default = Path(__file__).resolve().parent.parent / ".agentbooks"
-        # Resolved, because a process tells its working folder without symbolic links.
-        self.home = Path(os.environ.get(HOME_VARIABLE) or default).expanduser().resolve()
+        self.home = home()
         self.data = self.home / "postgres"
         self.log = self.home / "postgres.log"
         self.port_file = self.home / "port"

@@ -19,7 +19,7 @@ from pyarrow import parquet
 from raw_rows import ROWS, insert
 from test_odd_rows import FREE, OBJECTS, TEXTS
 
-from orchestration import bootstrap, cold_archive
+from orchestration import bootstrap, cold_archive, server
 from orchestration.cold_archive import Archive
 from orchestration.errors import AgentbooksError
 
@@ -87,6 +87,13 @@ def url(server18: TestServer) -> str:
 def connection(url: str, connect: Callable[[str], psycopg.Connection]) -> psycopg.Connection:
     """A connection to that database."""
     return connect(url)
+
+
+@pytest.fixture(autouse=True)
+def no_files(url: str) -> None:
+    """Each test has an archive of its own, and the database knows of no file in another."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("delete from ops.archive_files")
 
 
 @pytest.fixture
@@ -223,7 +230,10 @@ def test_a_month_that_may_not_leave_does_not_stay_frozen(
     before = digest(connection, SPANS)
     connection.execute("select ops.freeze_month(%s, %s)", (SPANS, MARCH))
     connection.execute("update observability.spans set name = name")
-    for place, sentence in ((archive, "changes came since"), (Archive("/proc/no"), "cannot write")):
+    for place, sentence in (
+        (archive, "changes came since"),
+        (Archive("/proc/no"), "is not in /proc/no"),
+    ):
         with pytest.raises(AgentbooksError, match=sentence):
             cold_archive.remove_month(connection, place, SPANS, MARCH)
         assert connection.execute("select from ops.departures").fetchall() == []
@@ -338,6 +348,29 @@ def test_a_month_that_has_left_is_not_written_over(
             attempt(connection, archive, SPANS, MARCH)
     cold_archive.restore_month(connection, archive, SPANS, MARCH)
     assert digest(connection, SPANS) == before
+
+
+def test_an_archive_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is looked for in another folder, as a job was started in another one."""
+    monkeypatch.chdir(tmp_path)
+    names = ("cold", "./cold/", f"{tmp_path}/x/../cold", f"file://{tmp_path}/cold")
+    assert {Archive(name).url for name in names} == {f"{tmp_path}/cold"}
+    assert {Archive(name).url for name in ("s3://cold/x", "s3://cold/x/")} == {"s3://cold/x"}
+    monkeypatch.delenv(cold_archive.URL_VARIABLE, raising=False)
+    monkeypatch.setenv(server.HOME_VARIABLE, str(tmp_path / "home"))
+    assert Archive.chosen().url == f"{tmp_path}/home/archive"
+
+
+def test_a_month_does_not_leave_for_a_second_archive(
+    connection: psycopg.Connection, archive: Archive, tmp_path: Path
+) -> None:
+    """A file that stays where the archive was before, and that nothing knows of."""
+    archived = cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+    with pytest.raises(AgentbooksError, match=r"2020-03\.parquet is not in .*/elsewhere; set"):
+        cold_archive.remove_month(connection, Archive(f"{tmp_path}/elsewhere"), SPANS, MARCH)
+    assert connection.execute("select url from ops.archive_files").fetchall() == [(archived.url,)]
+    assert Path(archived.url).exists()
 
 
 def test_a_month_with_nothing_archived_cannot_be_restored(

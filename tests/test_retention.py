@@ -585,6 +585,29 @@ def test_a_purge_that_was_cut_short_is_taken_up(
     assert value(world, "select count(*) from ops.purges") == 1
 
 
+def test_a_file_that_cannot_be_found_is_not_purged(
+    world: psycopg.Connection,
+    archive: cold_archive.Archive,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A receipt for a file that is still where the job has not looked."""
+    retention.enforce(world, AS_OF)
+    retention.enforce(world, LEAVES, [TRACES])
+    [file] = Path(archive.url).rglob("*.parquet")
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path / "elsewhere"))
+    [outcome] = retention.enforce(world, ENDS, [TRACES])
+    assert "is not in" in outcome.sentence()
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, f"file://{archive.url}/")
+    away = file.rename(tmp_path / "away")
+    [outcome] = retention.enforce(world, ENDS, [TRACES])
+    assert "is not there, and nothing says that it was deleted" in outcome.sentence()
+    assert value(world, "select count(*) from ops.purges") == 0
+    away.rename(file)
+    assert retention.enforce(world, ENDS, [TRACES])[0].rows == {"purge": 1}
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     "hold",
     [
