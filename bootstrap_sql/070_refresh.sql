@@ -202,6 +202,7 @@ begin
         order by c.table_name
     loop
         if last_collection.server is distinct from server_now then
+            perform ops.refuse_archived_rows(captured.table_name::regclass);
             insert into ops.changes (table_name, keys) values (captured.table_name, null);
             found_rows := 1;
         else
@@ -215,6 +216,7 @@ begin
             execute format('select exists (select from %s where %s)', captured.table_name::regclass, is_unseen)
             into is_changed;
             continue when not is_changed;
+            perform ops.refuse_archived_rows(captured.table_name::regclass);
             execute format(
                 'insert into ops.changes (table_name, keys) '
                 'select %L, to_jsonb(k) from (select distinct %s from %s where %s) as k',

@@ -47,6 +47,139 @@ comment on function ops.unseen_rows() is
 'Condition for the rows that ops.collect_changes has not seen, as SQL; null before its first call, which '
 'marks all there is.';
 
+-- What others lean on stays until they have gone: a key would take them along, or empty their column.
+create function ops.nothing_leans_on(hot regclass) returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return (
+    select
+        coalesce(string_agg(
+            format('(select true from %s as child where %s limit 1) is null', l.child, l.joined),
+            ' and ' order by l.child
+        ), 'true')
+    from (
+        select
+            k.conrelid::regclass::text as child,
+            string_agg(format('child.%I = h.%I', c.attname, p.attname), ' and ' order by n.place) as joined
+        from pg_constraint as k
+        cross join unnest(k.conkey, k.confkey) with ordinality as n (child_column, parent_column, place)
+        join pg_attribute as c on c.attrelid = k.conrelid and c.attnum = n.child_column
+        join pg_attribute as p on p.attrelid = k.confrelid and p.attnum = n.parent_column
+        where k.confrelid = hot and k.contype = 'f' and k.conparentid = 0
+        group by k.oid, k.conrelid
+    ) as l
+);
+
+comment on function ops.nothing_leans_on(regclass) is
+'Condition on rows h of a table, as SQL: no row of another table has a key to them.';
+
+create function ops.refuse_archived_rows(hot regclass, is_any boolean default false) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $function$
+declare
+    archive constant regclass := ops.archive_of(hot);
+    hot_name constant text := ops.relation_name(hot);
+    is_unseen constant text := coalesce((
+        select ops.unseen_rows() from ops.collections as c where not is_any and c.server = ops.server_identity()
+    ), 'true');
+    keys constant text := (select c.keys from ops.captured_tables as c where c.table_name = hot_name);
+    is_same text;
+    assignments text;
+    part regclass;
+    is_there_any boolean;
+    places tid[];
+    gone bigint;
+    refused bigint := 0;
+begin
+    if archive is null then
+        return 0;
+    end if;
+    select
+        string_agg(format('h.%1$I = a.%1$I', c.attname), ' and ') filter (where c.attnum = any(i.indkey)),
+        string_agg(format('%1$I = a.%1$I', c.attname), ', ') filter (
+            where c.attgenerated = '' and c.attnum <> all(i.indkey)
+        )
+    into is_same, assignments
+    from pg_attribute as c
+    join pg_index as i on c.attrelid = i.indrelid and i.indisprimary
+    where c.attrelid = hot and c.attnum > 0 and not c.attisdropped;
+
+    -- A key of a table in months has its month: only what came for an archived one need be looked at.
+    for part in
+        select hot
+        where not exists (select from pg_partitioned_table as p where p.partrelid = hot)
+        union all
+        select nullif(p.partdefid, 0)::regclass from pg_partitioned_table as p where p.partrelid = hot
+        union all
+        select c.oid::regclass
+        from pg_inherits as i
+        join pg_class as c on i.inhrelid = c.oid
+        where i.inhparent = hot and exists (
+            select from pg_inherits as k
+            join pg_class as o on k.inhrelid = o.oid
+            where k.inhparent = archive
+                and pg_get_expr(o.relpartbound, o.oid) = pg_get_expr(c.relpartbound, c.oid)
+        )
+    loop
+        continue when part is null;
+        -- Asked first, as nearly always there is none, and the months of the archive take long to plan.
+        execute format('select exists (select from %s where %s)', part, is_unseen) into is_there_any;
+        continue when not is_there_any;
+        execute format(
+            'select array(select h.ctid from %s as h where %s and exists (select from %s as a where %s) for update)',
+            part, is_unseen, archive, is_same
+        ) into places;
+        continue when places = '{}';
+        refused := refused + cardinality(places);
+
+        execute format(
+            'insert into ops.rejected_records '
+            '(record_sha256, source_file, source_line, reason, record_head, record_bytes) '
+            'select sha256(d.record), %L, 1, ''a row of this key was archived before it came'', '
+            'substring(d.record for 65536), octet_length(d.record) '
+            'from (select convert_to(to_jsonb(h)::text, ''UTF8'') as record from %s as h where h.ctid = any($1)) as d '
+            'on conflict do nothing', 'written to ' || hot_name, part
+        ) using places;
+        -- A refresh that ran as it came may have counted it.
+        if keys is not null then
+            execute format(
+                'insert into ops.changes (table_name, keys) '
+                'select %L, to_jsonb(k) from (select distinct %s from %s as h where h.ctid = any($1)) as k',
+                hot_name, keys, part
+            ) using places;
+        end if;
+        perform ops.set_lifecycle(true);
+        execute format('delete from %s as h where h.ctid = any($1) and %s', part, ops.nothing_leans_on(hot))
+        using places;
+        get diagnostics gone = row_count;
+        -- Others may lean on the later one: it becomes the one that was archived.
+        if gone < cardinality(places) then
+            execute format('alter table %s disable trigger user', part);
+            execute format(
+                'with back as (delete from %1$s as a using %2$s as h where h.ctid = any($1) and %3$s returning a.*) '
+                'update %2$s as h set %4$s from back as a where %3$s',
+                archive, part, is_same, assignments
+            ) using places;
+            execute format('alter table %s enable trigger user', part);
+        end if;
+        perform ops.set_lifecycle(false);
+    end loop;
+    return refused;
+end
+$function$;
+
+comment on function ops.refuse_archived_rows(regclass, boolean) is
+'Takes rows out of a raw table that came although a row of their key was archived: ops.rejected_records '
+'keeps them, the archived row stands. Looks at what ops.collect_changes has not seen, or at any; returns '
+'how many.';
+
+revoke all on function ops.refuse_archived_rows(regclass, boolean) from public;
+grant execute on function ops.refuse_archived_rows(regclass, boolean) to agentbooks_refresher;
+
 create function ops.move_month(hot regclass, month date, is_back boolean) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -116,6 +249,9 @@ begin
         perform pg_sleep(0.05 + random() * 0.1);
     end loop;
 
+    if kept_part is not null then
+        perform ops.refuse_archived_rows(hot, true);
+    end if;
     select c.keys into keys from ops.captured_tables as c where c.table_name = ops.relation_name(hot);
     if not is_back and keys is not null and ops.unseen_rows() is not null then
         execute format(
@@ -291,7 +427,6 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-    child record;
     is_due constant text := ops.is_due(hot, due);
     conditions text[] := array[is_due];
 begin
@@ -303,24 +438,7 @@ begin
         );
     end if;
 
-    -- What others lean on stays until they have gone: a key would take them along, or empty their column.
-    for child in
-        select
-            k.conrelid::regclass as relation,
-            string_agg(format('child.%I = h.%I', c.attname, p.attname), ' and ' order by n.place) as joined
-        from pg_constraint as k
-        cross join unnest(k.conkey, k.confkey) with ordinality as n (child_column, parent_column, place)
-        join pg_attribute as c on c.attrelid = k.conrelid and c.attnum = n.child_column
-        join pg_attribute as p on p.attrelid = k.confrelid and p.attnum = n.parent_column
-        where k.confrelid = hot and k.contype = 'f' and k.conparentid = 0
-        group by k.oid, k.conrelid
-        order by k.conrelid::regclass::text
-    loop
-        conditions := conditions || format(
-            '(select true from %s as child where %s limit 1) is null', child.relation, child.joined
-        );
-    end loop;
-    return array_to_string(conditions, ' and ');
+    return array_to_string(conditions || ops.nothing_leans_on(hot), ' and ');
 end
 $function$;
 
@@ -359,31 +477,38 @@ begin
     end if;
 
     perform ops.take_lifecycle_lock();
-    perform ops.set_lifecycle(true);
     select c.keys into keys from ops.captured_tables as c where c.table_name = ops.relation_name(hot);
-    -- In no order: for the oldest, each batch would look at all that are due.
-    execute format(
-        'select array(select h.ctid from %s as h where %s limit %s for update skip locked)',
-        source, ops.due_rows(source, due), batch
-    ) into places;
-    -- Asked again: a row that came to lean on one of them before it was locked would go with it by its key.
-    execute format(
-        'with moved as (delete from %1$s as h where h.ctid = any($1) and %2$s returning h.*), '
-        'kept as (insert into %3$s (%4$s) overriding system value select %4$s from moved), '
-        'marked as (insert into ops.changes (table_name, keys) '
-        'select %5$L, to_jsonb(k) from (select distinct %6$s from moved where %7$s) as k) '
-        'select count(*) from moved',
-        source, ops.due_rows(source, due), destination, ops.columns_of(hot),
-        ops.relation_name(hot), coalesce(keys, 'null as day'),
-        case when keys is null or unseen is null then 'false' else unseen end
-    ) into moved using places;
-    perform ops.set_lifecycle(false);
-    return moved;
-exception
-    when unique_violation then
-        raise exception '%: a row of % is in the archive and in the table: %; delete one of the two',
-            called, hot, sqlerrm
-            using errcode = 'unique_violation';
+    for attempt in 1..2 loop
+        begin
+            perform ops.set_lifecycle(true);
+            -- In no order: for the oldest, each batch would look at all that are due.
+            execute format(
+                'select array(select h.ctid from %s as h where %s limit %s for update skip locked)',
+                source, ops.due_rows(source, due), batch
+            ) into places;
+            -- Asked again: a row that came to lean on one of them before it was locked would go with it by its key.
+            execute format(
+                'with moved as (delete from %1$s as h where h.ctid = any($1) and %2$s returning h.*), '
+                'kept as (insert into %3$s (%4$s) overriding system value select %4$s from moved), '
+                'marked as (insert into ops.changes (table_name, keys) '
+                'select %5$L, to_jsonb(k) from (select distinct %6$s from moved where %7$s) as k) '
+                'select count(*) from moved',
+                source, ops.due_rows(source, due), destination, ops.columns_of(hot),
+                ops.relation_name(hot), coalesce(keys, 'null as day'),
+                case when keys is null or unseen is null then 'false' else unseen end
+            ) into moved using places;
+            perform ops.set_lifecycle(false);
+            return moved;
+        exception
+            when unique_violation then
+                if attempt = 2 then
+                    raise exception '%: a row of % is in the archive and in the table: %; delete one of the two',
+                        called, hot, sqlerrm
+                        using errcode = 'unique_violation';
+                end if;
+                perform ops.refuse_archived_rows(hot, true);
+        end;
+    end loop;
 end
 $function$;
 

@@ -273,15 +273,74 @@ def test_rows_for_an_archived_month_join_it(world: psycopg.Connection) -> None:
     assert rows_of(world, "archive.observability__spans") == []
 
 
-def test_a_row_that_is_archived_already_is_refused(world: psycopg.Connection) -> None:
-    """A retried insert of an archived row that counts twice, or that silently replaces one of the two."""
-    world.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
-    insert(world, "observability.spans", ROWS["observability.spans"])
+RETRIED = ("observability.spans", "observability.traces")
+
+
+def retry(connection: psycopg.Connection) -> list[list[str]]:
+    """Archive a trace and its span, and write both again, as an application that got no answer."""
+    connection.execute("select ops.archive_month('observability.spans', %s)", (MONTH,))
+    assert archive_rows(connection, "observability.traces") == 1
+    before = [rows_of(connection, f"archive.{table.replace('.', '__')}") for table in RETRIED]
+    for table in reversed(RETRIED):
+        insert(connection, table, ROWS[table])
+    return before
+
+
+def history(connection: psycopg.Connection) -> list[list[str]]:
+    """Read what dbt does."""
+    return [rows_of(connection, f"history.{table.replace('.', '__')}") for table in RETRIED]
+
+
+@pytest.mark.parametrize("has_partition", [False, True])
+def test_a_retried_insert_of_an_archived_row_is_refused_before_a_refresh(
+    world: psycopg.Connection, has_partition: bool
+) -> None:
+    """Two rows of one key, by which unique keys of marts stop each dbt run until somebody deletes one."""
+    before = retry(world)
+    if has_partition:
+        world.execute("select from ops.maintain_partitions()")
+    with world.transaction():
+        world.execute("set local role agentbooks_refresher")
+        world.execute("select ops.collect_changes()")
+    assert history(world) == before
+    assert [rows_of(world, table) for table in RETRIED] == [[], []]
+    assert value(world, "select count(*) from ops.rejected_records") == 2
+
+
+def test_what_hangs_under_a_retried_row_is_kept(world: psycopg.Connection) -> None:
+    """A new span that is deleted with the trace above it, which was not."""
+    (span,), (trace,) = retry(world)
+    world.execute("update observability.traces set query = 'again'")
+    new = ROWS["observability.spans"] | {"span_id": "20000000-0000-4000-8000-000000000000"}
+    insert(world, "observability.spans", new)
+    changes(world)
+    assert rows_of(world, "observability.traces") == [trace], "as it was archived"
+    assert rows_of(world, "archive.observability__traces") == []
+    spans = rows_of(world, "history.observability__spans")
+    assert span in spans
+    assert len(spans) == 2
+
+
+@pytest.mark.parametrize("moves", ["archive", "unarchive"])
+def test_a_retried_insert_of_an_archived_row_stops_no_move(
+    world: psycopg.Connection, moves: str
+) -> None:
+    """A night that fails for ever as one row is in the archive already, or a restore that does."""
+    before = retry(world)
     world.execute("select from ops.maintain_partitions()")
-    refused(world, f"select ops.archive_month('observability.spans', '{MONTH}')", "23505")
+    month, rows = f"select ops.{moves}_month(%s, %s)", f"select ops.{moves}_rows(%s, %s)"
+    calls = [(month, (RETRIED[0], MONTH)), (rows, (RETRIED[1], json.dumps(DUE)))]
+    for call, arguments in calls if moves == "archive" else reversed(calls):
+        world.execute(call, arguments)
+    assert history(world) == before
+    assert value(world, "select count(*) from ops.rejected_records") == 2
+
+
+def test_another_row_with_an_archived_name_is_told(world: psycopg.Connection) -> None:
+    """A new trace that is thrown away, as its execution's number was given twice."""
+    retry(world)
     world.execute("delete from observability.spans")
-    assert archive_rows(world, "observability.traces") == 1
-    insert(world, "observability.traces", ROWS["observability.traces"])
+    world.execute("update observability.traces set trace_id = %s", (ONE[:-1] + "9",))
     refused(world, f"select ops.archive_rows('observability.traces', '{json.dumps(DUE)}')", "23505")
     assert len(rows_of(world, "observability.traces")) == 1
 

@@ -187,6 +187,7 @@ DEFINERS = {
     },
     "ops.sync_archives": set(),
     "ops.sync_archive_rights": {"agentbooks_retention"},
+    "ops.refuse_archived_rows": {"agentbooks_refresher"},
     "ops.archive_month": {"agentbooks_retention"},
     "ops.unarchive_month": {"agentbooks_retention"},
     "ops.archive_rows": {"agentbooks_retention"},

@@ -6,6 +6,8 @@ drop function ops.is_due(regclass, jsonb);
 drop function ops.unarchive_month(regclass, date);
 drop function ops.archive_month(regclass, date);
 drop function ops.move_month(regclass, date, boolean);
+drop function ops.refuse_archived_rows(regclass, boolean);
+drop function ops.nothing_leans_on(regclass);
 drop function ops.unseen_rows();
 drop function ops.columns_of(regclass);
 drop function ops.take_lifecycle_lock();

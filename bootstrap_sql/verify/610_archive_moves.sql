@@ -8,6 +8,10 @@ select
     'ops.is_due(regclass, jsonb)'::regprocedure,
     'ops.take_lifecycle_lock()'::regprocedure,
     'ops.unseen_rows()'::regprocedure,
+    'ops.nothing_leans_on(regclass)'::regprocedure,
+    1 / has_function_privilege(
+        'agentbooks_refresher', 'ops.refuse_archived_rows(regclass, boolean)', 'execute'
+    )::int,
     1 / has_function_privilege('agentbooks_retention', 'ops.archive_month(regclass, date)', 'execute')::int,
     1 / has_function_privilege('agentbooks_retention', 'ops.unarchive_month(regclass, date)', 'execute')::int,
     1 / has_function_privilege(
