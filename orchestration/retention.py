@@ -156,7 +156,8 @@ select
     coalesce(sum(f.bytes), 0)::bigint,
     case when d.removed_at + ops.least_cold_time() > now() then
         to_char((d.removed_at + ops.least_cold_time()) at time zone 'UTC', 'YYYY-MM-DD')
-    end
+    end,
+    coalesce(bool_and(f.state = 'purged'), false)
 from ops.departures as d
 left join ops.archive_files as f using (table_name, month)
 where
@@ -652,7 +653,7 @@ def _purging(
 ) -> Iterator[Step]:
     table = policy.table_name
     due = connection.execute(PURGES, {"table": table, "before": policy.purged_before}).fetchall()
-    for month, rows, size, kept_until in due:
+    for month, rows, size, kept_until, is_begun in due:
         step = Step(policy, "purge", month=month, rows=rows, size=size)
         holds = connection.execute("select ops.holds_on_departed(%s, %s)", (table, month))
         refusals = [Refusal("legal_hold", f"legal hold {hold} covers it") for (hold,) in holds]
@@ -668,7 +669,8 @@ def _purging(
                 for tenant, until in longer.items()
                 if tenant in tenants
             ]
-        if policy.ending == "aggregate":
+        # A purge that was cut short has compared them, and its file may be gone.
+        if policy.ending == "aggregate" and not is_begun:
             refusals += _survival(connection, step, _file_totals(connection, step))
         yield replace(step, refusals=tuple(refusals), is_refused=bool(refusals))
 

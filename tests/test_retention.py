@@ -664,9 +664,12 @@ def test_a_hold_on_a_user_beats_the_purge_of_what_names_them_in_json(
 
 
 def test_what_is_aggregated_goes_once_its_survivor_says_the_same(
-    world: psycopg.Connection, archive: cold_archive.Archive, survivor: str
+    world: psycopg.Connection,
+    archive: cold_archive.Archive,
+    survivor: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Raw rows purged while what should stay of them is not there, or counts one less."""
+    """Raw rows purged while what should stay of them is not there, or a purge cut short that never ends."""
     table = "agentic.trust_metrics"
     retention.enforce(world, AS_OF)
     for broken in ("measurements = 2", "recorded_total = 93"):
@@ -681,9 +684,17 @@ def test_what_is_aggregated_goes_once_its_survivor_says_the_same(
     [outcome] = retention.enforce(world, ENDS, [table])
     assert outcome.waits == [f"2020-03-01: {survivor} has 1, 93 of it, its rows 1, 93.5"]
     world.execute(f"update {survivor} set recorded_total = 93.5".encode())
+
+    def dies(self: cold_archive.Archive, url: str) -> None:
+        raise AgentbooksError("archive: the storage is gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cold_archive.Archive, "remove", dies)
+        [outcome] = retention.enforce(world, ENDS, [table])
+        assert "the storage is gone" in outcome.sentence()
     [outcome] = retention.enforce(world, ENDS, [table])
     assert outcome.rows == {"purge": 1}
-    assert archive
+    assert [*Path(archive.url).rglob("*.parquet")] == []
 
 
 @pytest.mark.parametrize("table", [TRACES, "observability.spans"])
