@@ -54,6 +54,8 @@ def main() -> None:
     except Exception as error:  # a defect, but nobody should have to read a traceback for it
         if os.environ.get("AGENTBOOKS_DEBUG"):
             raise
+        if isinstance(error, UnicodeEncodeError) and any(error.object in a for a in sys.argv):
+            _fail(f"{error.object!a} is not UTF-8, as a terminal of another encoding writes it.")
         reason = str(error).strip().splitlines()
         _fail(
             f"Unexpected {type(error).__name__}{f' ({reason[0]})' if reason else ''}: run again "
@@ -374,8 +376,8 @@ def retention_plan(table: TABLE = None, as_of: AS_OF = None) -> None:
     from orchestration import database
     from orchestration import retention as lifecycle
 
-    with database.connect(autocommit=True) as connection:
-        for line in lifecycle.lines(lifecycle.plan(connection, _moment(as_of), table and [table])):
+    with database.bootstrapped() as connection:
+        for line in lifecycle.lines(lifecycle.plan(connection, _moment(as_of), _only(table))):
             typer.echo(line)
 
 
@@ -385,7 +387,7 @@ def retention_lint() -> None:
     from orchestration import database
     from orchestration import retention as lifecycle
 
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         findings = lifecycle.lint(connection)
     for finding in findings:
         typer.echo(finding)
@@ -403,11 +405,11 @@ def retention_enforce(table: TABLE = None, as_of: AS_OF = None) -> None:
     from orchestration import database
     from orchestration import retention as lifecycle
 
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         outcomes = lifecycle.enforce(
             connection,
             _moment(as_of),
-            table and [table],
+            _only(table),
             lambda outcome: (
                 typer.echo(outcome.sentence()) if outcome.rows or outcome.failure else None
             ),
@@ -434,7 +436,7 @@ def restore(table: RAW_TABLE, first: FROM, last: TO) -> None:
     """Bring months of a raw table back from the archive or its files; dbt then counts what waited."""
     from orchestration import cold_archive, database
 
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         for month in cold_archive.restore(
             connection, cold_archive.Archive.chosen(), table, first.date(), last.date()
         ):
@@ -456,7 +458,7 @@ def read_archive(
     """Write months that have left as CSV, in the columns of staging; nothing is restored."""
     from orchestration import cold_archive, database
 
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         for line in cold_archive.read_staged(
             connection,
             cold_archive.Archive.chosen(),
@@ -495,7 +497,7 @@ def erase(
 
     if (receipt is None) == (not subjects):
         raise AgentbooksError("erase: name a person with --subject, or an erasure with --receipt.")
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         if subjects:
             archive = cold_archive.Archive.chosen()
             receipt = erasure.erase(
@@ -584,7 +586,7 @@ def hold_place(
     from orchestration import database, erasure
 
     days = (first and first.date(), last and last.date())
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         number = erasure.place_hold(connection, subject, session, trace, table, days, reason)
         typer.echo(f"Hold {number} is in force.")
         typer.echo(f"It covers {erasure.under_hold(connection, number)}.")
@@ -597,7 +599,7 @@ def hold_release(
     """End a hold: what it kept may leave and be erased again."""
     from orchestration import database, erasure
 
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         erasure.release_hold(connection, number)
     typer.echo(f"Hold {number} is released.")
 
@@ -607,7 +609,7 @@ def hold_list() -> None:
     """List the holds in force."""
     from orchestration import database, erasure
 
-    with database.connect(autocommit=True) as connection:
+    with database.bootstrapped() as connection:
         for line in erasure.holds(connection):
             typer.echo(line)
 
@@ -751,6 +753,10 @@ def migrate_chat_rollback() -> None:
     with database.connect(autocommit=True) as connection:
         found = chat_migration.rollback(connection, demo.console)
     typer.echo(f"Phase: {chat_migration.PHASES[found.phase]}. Next: {found.next_step}.")
+
+
+def _only(table: str | None) -> list[str] | None:
+    return None if table is None else [table]  # an empty name is a slip, and not all tables
 
 
 def _moment(day: datetime | None) -> datetime:

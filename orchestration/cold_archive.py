@@ -76,6 +76,23 @@ ORDER = """
     inner join pg_attribute on attrelid = indrelid and attnum = any(indkey)
     where indrelid = %(table)s::regclass and indisprimary
 """
+IS_MONTHLY = """
+    select exists (
+        select from pg_class
+        where ops.relation_name(oid) = %s and relkind in ('r', 'p')
+            and relnamespace <> to_regnamespace('archive') and ops.month_clock(oid) is not null
+    )
+"""
+# What is archived of a table in one piece and of these months, for ops.is_due.
+DUE = """
+    select jsonb_build_object(
+        'clock', clock,
+        'from', date_trunc('month', %(first)s::timestamp) at time zone 'UTC',
+        'before', (date_trunc('month', %(last)s::timestamp) + interval '1 month') at time zone 'UTC'
+    )
+    from ops.month_clocks
+    where table_name = %(table)s
+"""
 # Months that have left the database, and those in the warm archive.
 AWAY = """
     select month, true
@@ -520,9 +537,10 @@ def restore(
         last: A day of the last month.
 
     Raises:
-        AgentbooksError: Nothing of the period has left, or as `restore_month`.
+        AgentbooksError: No months leave that table, nothing of the period has left, or as `restore_month`.
     """
     with _refused():
+        _check_months(connection, table, first, last)
         months = connection.execute(AWAY, {"table": table, "first": first, "last": last}).fetchall()
         if not months and (rows := _unarchive(connection, table, first, last)):
             yield f"{table} {first:%Y-%m} to {last:%Y-%m}: {rows:,} rows are back."
@@ -540,16 +558,23 @@ def restore(
         yield f"{table} {month:%Y-%m}: {rows or 0:,} rows are back."
 
 
+def _check_months(connection: psycopg.Connection, table: str, first: date, last: date) -> None:
+    if first.replace(day=1) > last:
+        raise AgentbooksError(
+            f"archive: {first:%Y-%m} is after {last:%Y-%m}; give the earlier month with --from."
+        )
+    if not _one(connection, IS_MONTHLY, (table,)):
+        raise AgentbooksError(
+            f'archive: "{table}" is no raw table that is kept by months; write it with its schema, as '
+            "in seeds/retention_policies.csv."
+        )
+
+
 def _unarchive(connection: psycopg.Connection, table: str, first: date, last: date) -> int:
     """Move what is archived of a table in one piece back into it; return how many rows."""
-    clock = _one(connection, "select clock from ops.month_clocks where table_name = %s", (table,))
-    if clock is None:
+    due = _one(connection, DUE, {"table": table, "first": first, "last": last})
+    if due is None:
         return 0
-    due = {
-        "clock": clock,
-        "from": f"{first:%Y-%m}-01T00:00Z",
-        "before": f"{following(last)}T00:00Z",
-    }
     total = 0
     while rows := _one(connection, "select ops.unarchive_rows(%s, %s)", (table, Jsonb(due))):
         total += rows
@@ -613,10 +638,11 @@ def read_staged(
             before the first of its rows.
 
     Raises:
-        AgentbooksError: No file is of these months, dbt has not made the view, the condition is no SQL, or
-            a file is not what was archived.
+        AgentbooksError: No file is of these months, dbt has not made the view, the condition cannot be
+            asked, or a file is not what was archived.
     """
     with _refused(), connection.transaction():
+        _check_months(connection, table, first, last)
         write_alike(connection)
         months = connection.execute(MONTHS, (table, first, last)).fetchall()
         if not months:
@@ -666,7 +692,7 @@ def read_staged(
                 try:
                     with connection.cursor().copy(query) as copy:
                         yield from map(bytes, copy)
-                except (psycopg.errors.SyntaxError, psycopg.errors.UndefinedColumn) as error:
+                except (psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
                     raise AgentbooksError(
                         f"archive: {where} cannot be asked of {view}: {error.diag.message_primary}."
                     ) from error

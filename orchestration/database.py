@@ -101,6 +101,21 @@ def connect(
         ) from error
 
 
+@contextmanager
+def bootstrapped() -> Iterator[psycopg.Connection[TupleRow]]:
+    """Connect to the chosen database in autocommit mode, if it has been bootstrapped.
+
+    Raises:
+        AgentbooksError: It has not, or as `connect`.
+    """
+    with connect(autocommit=True) as connection:
+        if connection.execute("select to_regnamespace('ops')").fetchone() == (None,):
+            raise AgentbooksError(
+                "The database has no schema ops; run `agentbooks bootstrap` first."
+            )
+        yield connection
+
+
 def another(connection: psycopg.Connection) -> psycopg.Connection:
     """Connect once more, as a session is connected; each statement commits by itself."""
     return psycopg.connect(

@@ -229,37 +229,38 @@ def finish(connection: psycopg.Connection, erasure: int) -> bool:
 
 def receipt(connection: psycopg.Connection, erasure: int) -> Iterator[str]:
     """Tell what an erasure did, a line per place; it names nobody."""
-    told = connection.execute(
-        "select subject_hashes, tenant_id, state, asked_by, begun_at, done_at, backups"
-        " from ops.erasures where erasure_id = %s",
-        (erasure,),
-    ).fetchone()
-    if told is None:
-        raise AgentbooksError(f"erase: there is no erasure {erasure}; look into ops.erasures.")
-    hashes, tenant, state, asked_by, begun_at, done_at, backups = told
-    ended = f"done {done_at:%Y-%m-%d %H:%M:%S %Z}" if done_at else f"{state}: not done yet"
-    yield (
-        f"Erasure {erasure} of {len(hashes)} ids of tenant {tenant}, asked for by {asked_by}, "
-        f"begun {begun_at:%Y-%m-%d %H:%M:%S %Z}, {ended}."
-    )
-    for subject in hashes[:20]:
-        yield f"id {subject}"
-    if state == "refreshing":
-        left = connection.execute("select ops.marts_with_persons(%s)", (erasure,)).fetchall()
+    with _told():
+        told = connection.execute(
+            "select subject_hashes, tenant_id, state, asked_by, begun_at, done_at, backups"
+            " from ops.erasures where erasure_id = %s",
+            (erasure,),
+        ).fetchone()
+        if told is None:
+            raise AgentbooksError(f"erase: there is no erasure {erasure}; look into ops.erasures.")
+        hashes, tenant, state, asked_by, begun_at, done_at, backups = told
+        ended = f"done {done_at:%Y-%m-%d %H:%M:%S %Z}" if done_at else f"{state}: not done yet"
         yield (
-            f"Waiting for dbt: {', '.join(name for (name,) in left) or 'no mart'}; run it, and `agentbooks "
-            "erase` again. A user's budget in seeds/budgets.csv is deleted there."
+            f"Erasure {erasure} of {len(hashes)} ids of tenant {tenant}, asked for by {asked_by}, "
+            f"begun {begun_at:%Y-%m-%d %H:%M:%S %Z}, {ended}."
         )
-    steps = connection.execute(
-        "select place, action, rows, old_sha256, new_sha256, new_place from ops.erasure_steps"
-        " where erasure_id = %s order by place, action",
-        (erasure,),
-    )
-    for place, action, rows, old, new, new_place in steps.fetchall():
-        files = f", sha256 {old}, now {new_place}, sha256 {new}" if new_place else ""
-        yield f"{place}: {action} {rows} rows{files}"
-    copies = [f"{b['name']} at {b['location']} until {b['expires_on']}" for b in backups]
-    yield from _closing(_one(connection, POOLED, (erasure,)), copies)
+        for subject in hashes[:20]:
+            yield f"id {subject}"
+        if state == "refreshing":
+            left = connection.execute("select ops.marts_with_persons(%s)", (erasure,)).fetchall()
+            yield (
+                f"Waiting for dbt: {', '.join(name for (name,) in left) or 'no mart'}; run it, and "
+                "`agentbooks erase` again. A user's budget in seeds/budgets.csv is deleted there."
+            )
+        steps = connection.execute(
+            "select place, action, rows, old_sha256, new_sha256, new_place from ops.erasure_steps"
+            " where erasure_id = %s order by place, action",
+            (erasure,),
+        )
+        for place, action, rows, old, new, new_place in steps.fetchall():
+            files = f", sha256 {old}, now {new_place}, sha256 {new}" if new_place else ""
+            yield f"{place}: {action} {rows} rows{files}"
+        copies = [f"{b['name']} at {b['location']} until {b['expires_on']}" for b in backups]
+        yield from _closing(_one(connection, POOLED, (erasure,)), copies)
 
 
 def place_hold(
@@ -308,14 +309,15 @@ def release_hold(connection: psycopg.Connection, hold: int) -> None:
 
 def holds(connection: psycopg.Connection) -> Iterator[str]:
     """Tell the holds in force, a line each."""
-    rows = connection.execute(
-        "select hold_id, concat_ws(', ', 'subject ' || subject_id, 'session ' || session_id,"
-        " 'trace ' || trace_id, table_name, first_day || ' to ' || last_day), reason, placed_by,"
-        " (placed_at at time zone 'UTC')::date"
-        " from ops.legal_holds where released_at is null order by hold_id"
-    )
-    for hold, what, reason, placed_by, day in rows.fetchall():
-        yield f"{hold}: {what}: {reason} ({placed_by}, {day})"
+    with _told("hold"):
+        rows = connection.execute(
+            "select hold_id, concat_ws(', ', 'subject ' || subject_id, 'session ' || session_id,"
+            " 'trace ' || trace_id, table_name, first_day || ' to ' || last_day), reason, placed_by,"
+            " (placed_at at time zone 'UTC')::date"
+            " from ops.legal_holds where released_at is null order by hold_id"
+        )
+        for hold, what, reason, placed_by, day in rows.fetchall():
+            yield f"{hold}: {what}: {reason} ({placed_by}, {day})"
 
 
 def _closing(pooled: int, backups: list[str]) -> Iterator[str]:

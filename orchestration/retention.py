@@ -305,8 +305,10 @@ class Outcome:
 
 def lint(connection: psycopg.Connection) -> list[str]:
     """Tell why the policies cannot work, or expect rows too early, a sentence each."""
-    late = connection.execute("select ops.rows_after_archiving()").fetchall()
-    return [*_faults(connection), *sorted(sentence for (sentence,) in late)]
+    with _told("lint"):
+        faults = _faults(connection)
+        late = connection.execute("select ops.rows_after_archiving()").fetchall()
+    return [*faults, *sorted(sentence for (sentence,) in late)]
 
 
 def plan(
@@ -430,7 +432,7 @@ def _policies(
     unknown = set(tables) - {policy.table_name for policy in policies}
     if unknown:
         raise AgentbooksError(
-            f"retention: {min(unknown)} has no policy; see seeds/retention_policies.csv."
+            f"retention: {min(unknown) or 'an empty name'} has no policy; see seeds/retention_policies.csv."
         )
     return [policy for policy in policies if policy.table_name in tables]
 
@@ -907,7 +909,8 @@ def _told(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
+        reason = error.diag.message_primary or str(error).splitlines()[0]
+        advice = "`agentbooks retention lint` tells which policy is meant"
         raise AgentbooksError(
-            f"retention {what}: {error.diag.message_primary or str(error).splitlines()[0]}; "
-            "`agentbooks retention lint` tells which policy is meant."
+            f"retention {what}: {reason}{f'; {advice}' if what != 'lint' else ''}."
         ) from error

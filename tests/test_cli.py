@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import typer
+from test_retention import seed
 
 from orchestration import cli, database, server
 from orchestration.errors import AgentbooksError
@@ -15,6 +18,10 @@ from orchestration.errors import AgentbooksError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from conftest import TestServer
+
+MARCH = "--from 2026-03 --to 2026-03"
 
 
 def commands(
@@ -103,6 +110,74 @@ def test_a_failure_is_one_sentence_on_standard_error(
     assert errors.count("\n") == 1
     assert sign in errors
     assert "secret" not in errors
+
+
+LIFECYCLE = [
+    "retention lint",
+    "retention plan",
+    "retention enforce",
+    "hold list",
+    "hold place --subject somebody --reason 'case 7'",
+    "hold release 1",
+    "erase --subject somebody",
+    "erase --receipt 1",
+    f"restore observability.spans {MARCH}",
+    f"read-archive observability.spans {MARCH}",
+]
+
+
+def test_a_database_that_was_not_bootstrapped_is_told(
+    run: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    server18: TestServer,
+) -> None:
+    """A relation of ours that does not exist, which says nothing to who forgot a command."""
+    monkeypatch.setenv(database.URL_VARIABLE, server18.empty_database())
+    for line in LIFECYCLE:
+        code, output, errors = run(*shlex.split(line))
+        assert (code, output, errors.count("\n")) == (1, "", 1), line
+        assert errors.endswith("run `agentbooks bootstrap` first.\n"), line
+
+
+SLIPS = {
+    "retention plan ''": "an empty name has no policy",
+    "retention enforce ''": "an empty name has no policy",
+    "restore observability.spans --from 2026-05 --to 2026-04": "2026-05 is after 2026-04",
+    "read-archive observability.spans --from 2026-05 --to 2026-04": "2026-05 is after 2026-04",
+    "restore observability.traces --from 0001-01 --to 9999-12": "has left it",
+    "erase --subject \udcff": "is not UTF-8",
+} | {
+    f"{command} '{name}' {MARCH}": f'"{name}" is no raw table that is kept by months'
+    for command in ("restore", "read-archive")
+    for name in (
+        "",
+        "..",
+        "a.b.c.d",
+        "pg_class",
+        "observability.nothing",
+        "OBSERVABILITY.SPANS",
+        "archive.observability__spans",
+        "observability.spans_default",
+    )
+}
+
+
+def test_an_argument_that_means_nothing_is_told(
+    run: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    server18: TestServer,
+) -> None:
+    """A slip that reads as `there is nothing to do`, an unset variable of a shell that means all."""
+    url = server18.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        seed(connection)
+        partition = connection.execute("select to_regclass('observability.spans_default')")
+        assert partition.fetchone() != (None,), "it is a table, but none by itself"
+    monkeypatch.setenv(database.URL_VARIABLE, url)
+    for line, sign in SLIPS.items():
+        code, _, errors = run(*shlex.split(line))
+        assert (code, errors.count("\n")) == (1, 1), f"{line}: {errors}"
+        assert sign in errors, line
 
 
 def test_a_defect_is_one_sentence_too(

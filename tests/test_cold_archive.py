@@ -178,6 +178,27 @@ def test_a_file_with_another_byte_is_refused(
     assert digest(connection, SPANS) == before
 
 
+@pytest.mark.usefixtures("staged")
+def test_a_condition_that_cannot_be_asked_is_told(
+    connection: psycopg.Connection, archive: Archive
+) -> None:
+    """What PostgreSQL says of a condition, told as a defect of ours."""
+    cold_archive.remove_month(connection, archive, SPANS, MARCH)
+    for where in (
+        "model =",
+        "nothing = 1",
+        "count(*) > 1",
+        "nosuchfn(1)",
+        "$1 = 1",
+        "row_number() over () = 1",
+        "generate_series(1, 2) = 1",
+    ):
+        with pytest.raises(AgentbooksError) as told:
+            list(cold_archive.read_staged(connection, archive, SPANS, MARCH, MARCH, where))
+        assert f"{where} cannot be asked of staging.stg_observability__spans" in str(told.value)
+    cold_archive.restore_month(connection, archive, SPANS, MARCH)
+
+
 def with_values(content: pa.Table, column: str, values: list[str | None]) -> pa.Table:
     """Give spans other values."""
     return content.set_column(content.column_names.index(column), column, [values])
