@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -126,6 +128,59 @@ def test_rows_without_a_month_are_reported_and_moved(
     [event] = result.asset_materializations_for_node("month_partitions")
     assert event.metadata["rows_moved"].value == 1
     assert check().passed
+
+
+BAD_SEEDS = {
+    b"\xef\xbb\xbftable_name,active_for\na.b ,P1Y\nc.d,\n": None,
+    b"": "has no column active_for",
+    b"table_name;active_for\na.b;P1Y\n": "has no column active_for",
+    b"relation,active_for\na.b,P1Y\n": "has no column table_name",
+    b"table_name,active_for\na.b,P1Y\n,P1Y\n": 'has in line 3 a term for ""',
+    b"table_name,active_for\na b.c,P1Y\n": 'has in line 2 a term for "a b.c"',
+    b"table_name,active_for,reason\na.b,P1Y,f\xfcr immer\n": "is no CSV in UTF-8",
+    None: "cannot be read",
+}
+
+
+def failure(job: dg.AssetsDefinition, **config: Any) -> str:
+    """Run an asset that fails; give what Dagster shows, without a traceback."""
+    run_config = {"ops": {"enforce_retention": {"config": config}}}
+    result = dg.materialize([job], run_config=run_config, raise_on_error=False)
+    [event] = result.filter_events(lambda event: event.is_step_failure)
+    assert event.step_failure_data.user_failure_data, "it ends with a traceback"
+    return str(event.step_failure_data.user_failure_data.description)
+
+
+@pytest.mark.parametrize("content", BAD_SEEDS)
+def test_a_bad_seed_fails_its_job_alone(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches one line of a file edited by hand that takes every job of Dagster down."""
+    from orchestration.defs.lifecycle import assets
+
+    (tmp_path / "seeds").mkdir()
+    if content is not None:
+        (tmp_path / "seeds" / "retention_policies.csv").write_bytes(content)
+    monkeypatch.setattr("orchestration.dbt.PROJECT", tmp_path)
+    loaded = ModuleType("assets_of_a_bad_seed")
+    SourceFileLoader(loaded.__name__, str(assets.__file__)).exec_module(loaded)
+    sign = BAD_SEEDS[content]
+    if sign is None:
+        assert loaded.TABLES == ["a.b"]
+    else:
+        told = failure(loaded.enforce_retention)
+        assert told.startswith(f"retention: seeds/retention_policies.csv {sign}")
+
+
+@pytest.mark.parametrize("day", ["2026-13-01", "2026-03-01T00:00+05:00", "tomorrow"])
+def test_a_day_that_is_none_is_told(
+    day: str, server18: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches terms that count from another moment than the launchpad says, and a traceback for a slip."""
+    from orchestration.defs.lifecycle.assets import enforce_retention
+
+    monkeypatch.setenv("AGENTBOOKS_DATABASE_URL", server18.database())
+    assert failure(enforce_retention, as_of=day).startswith(f'retention: as_of "{day}" is no day')
 
 
 def test_retention_runs_nightly_and_a_failing_table_stops_no_other(
