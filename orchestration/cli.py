@@ -377,6 +377,8 @@ def retention_plan(table: TABLE = None, as_of: AS_OF = None) -> None:
     from orchestration import retention as lifecycle
 
     with database.bootstrapped() as connection:
+        for finding in lifecycle.lint(connection):
+            typer.echo(finding)
         for line in lifecycle.lines(lifecycle.plan(connection, _moment(as_of), _only(table))):
             typer.echo(line)
 
@@ -410,10 +412,10 @@ def retention_enforce(table: TABLE = None, as_of: AS_OF = None) -> None:
             connection,
             _moment(as_of),
             _only(table),
-            lambda outcome: (
-                typer.echo(outcome.sentence()) if outcome.rows or outcome.failure else None
-            ),
+            lambda outcome: typer.echo(outcome.sentence()) if outcome.is_worth_telling else None,
         )
+    if not any(outcome.is_worth_telling for outcome in outcomes):
+        typer.echo("Nothing was due.")
     failed = [outcome.table_name for outcome in outcomes if outcome.failure]
     if failed:
         raise AgentbooksError(

@@ -292,14 +292,20 @@ class Outcome:
     refusals: list[Refusal] = field(default_factory=list)
     failure: str | None = None
 
+    @property
+    def is_worth_telling(self) -> bool:
+        """Whether anything was due."""
+        return bool(self.rows or self.waits or self.failure)
+
     def fail(self, why: str) -> None:
         """Add why one of the table's policies failed."""
         self.failure = f"{self.failure}; {why}" if self.failure else why
 
     def sentence(self) -> str:
         """Tell it in one line."""
-        done = ", ".join(f"{action} {rows}" for action, rows in self.rows.items()) or "nothing due"
-        told = [f"{self.table_name}: {done}", *self.waits]
+        idle = "nothing done" if self.waits or self.failure else "nothing due"
+        done = ", ".join(f"{action} {rows}" for action, rows in self.rows.items()) or idle
+        told = [f"{self.table_name}: {done}", *dict.fromkeys(self.waits)]
         return "; ".join(told + ([f"failed: {self.failure}"] if self.failure else []))
 
 
@@ -376,6 +382,7 @@ def _enforce(
         for step in _steps(connection, policy, as_of):
             _do(connection, step, outcome)
     except cold_archive.RefusedError as error:
+        outcome.waits.append(str(error))
         outcome.refusals.append(Refusal(_known_kind(error.kind), str(error)))
     except AgentbooksError as error:
         outcome.fail(str(error))
@@ -801,9 +808,11 @@ def _waiting(connection: psycopg.Connection, policy: Policy) -> Iterator[Step]:
 
 def _do(connection: psycopg.Connection, step: Step, outcome: Outcome) -> None:
     table = step.policy.table_name
-    if step.is_refused:
+    # Of single rows those that are free move all the same.
+    if step.is_refused or (step.action == "archive" and step.refusals):
         outcome.waits.append(f"{step.month or step.action}: {step.held_back}")
         outcome.refusals += step.refusals
+    if step.is_refused:
         if step.action == "leave" and any(r.kind == "late_rows" for r in step.refusals):
             # A month that stayed although it was frozen: the next refresh counts what came since.
             connection.execute("select ops.thaw_month(%s, %s)", (table, step.month))

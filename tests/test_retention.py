@@ -14,7 +14,7 @@ import pytest
 from faults import value
 from raw_rows import ONE, ROWS, insert
 
-from orchestration import cold_archive, retention
+from orchestration import cli, cold_archive, database, retention
 from orchestration.dbt import PROJECT
 from orchestration.errors import AgentbooksError
 
@@ -321,6 +321,53 @@ def test_the_plan_tells_which_payloads_are_held_and_how_much_the_others_are(
     strip, *_ = retention.plan(world, AS_OF, [table])
     assert (strip.rows, strip.size, strip.oldest) == (0, 0, None)
     assert strip.held_back == "legal hold 1 covers 1 rows"
+
+
+def test_enforce_tells_what_it_leaves_and_why(
+    world: psycopg.Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A command that leaves what is due without a word, and one that cannot be told from it."""
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(database.URL_VARIABLE, world.info.dsn)
+
+    def told(table: str, day: datetime) -> list[str]:
+        cli.retention_enforce(table, day)
+        return capsys.readouterr().out.splitlines()
+
+    spans, traces = "observability.spans", "observability.traces"
+    assert told(traces, AS_OF) == [
+        f"{traces}: nothing done; archive: 1 rows that others lean on, or whose tree is at work"
+    ]
+    assert "archive 1" in told(spans, AS_OF)[0]
+    assert told(spans, AS_OF) == ["Nothing was due."]
+    world.execute(HELD, (ROWS[spans]["trace_id"],))
+    assert told(spans, LEAVES) == [f"{spans}: nothing done; 2020-03-01: legal hold 1 covers 1 rows"]
+    world.execute("update ops.legal_holds set released_at = now()")
+
+    def refuse(*_: object) -> None:
+        raise cold_archive.RefusedError("archive: a mart is not known to be up to date.")
+
+    monkeypatch.setattr(cold_archive, "remove_month", refuse)
+    assert told(spans, LEAVES) == [
+        f"{spans}: nothing done; archive: a mart is not known to be up to date."
+    ]
+
+
+def test_a_plan_begins_with_what_keeps_it_from_being_done(
+    world: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt term that reads as a decision to keep rows for ever."""
+    monkeypatch.setenv(database.URL_VARIABLE, world.info.dsn)
+    world.execute(
+        "update seeds.retention_policies set active_for = 'P-90D'"
+        " where table_name = 'observability.spans'"
+    )
+    cli.retention_plan("observability.spans", AS_OF)
+    finding = "The policy for observability.spans says active_for = P-90D: write a term such as"
+    assert capsys.readouterr().out.startswith(finding)
 
 
 LEAVES = datetime(2022, 7, 1, tzinfo=UTC)  # after 90 days and a year

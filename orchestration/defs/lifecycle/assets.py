@@ -127,7 +127,7 @@ def enforce_retention(
         chosen = {table for table, key in keys.items() if key in context.selected_asset_keys}
         if config.dry_run:
             steps = [s for s in retention.plan(connection, as_of) if s.policy.table_name in chosen]
-            context.log.info("\n".join(retention.lines(steps)))
+            context.log.info("\n".join([*retention.lint(connection), *retention.lines(steps)]))
             return
         outcomes = retention.enforce(connection, as_of, chosen)
     for outcome in outcomes:
