@@ -7,10 +7,10 @@ set local role agentbooks_owner;
 create table ops.retention_overrides (
     tenant_id text not null check (tenant_id <> ''),
     table_name text not null check (to_regclass(table_name) is not null),
-    active_for interval check (active_for >= interval '0'),
-    archived_for interval check (archived_for >= interval '0'),
-    cold_for interval check (cold_for >= interval '0'),
-    payload_for interval check (payload_for >= interval '0'),
+    active_for interval check (active_for between interval '0' and interval '500 years'),
+    archived_for interval check (archived_for between interval '0' and interval '500 years'),
+    cold_for interval check (cold_for between interval '0' and interval '500 years'),
+    payload_for interval check (payload_for between interval '0' and interval '500 years'),
     reason text not null check (reason <> ''),
     placed_at timestamptz not null default now(),
     placed_by text not null default session_user,
@@ -41,12 +41,16 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-    return case when term ~ '^P([0-9]+Y)?([0-9]+M)?([0-9]+D)?$' and term <> 'P' then term::interval end;
+    -- Longer ones count back to before the calendar.
+    if term ~ '^P([0-9]{1,3}Y)?([0-9]{1,4}M)?([0-9]{1,6}D)?$' and term <> 'P' and term::interval <= interval '500 years' then
+        return term::interval;
+    end if;
+    return null;
 end
 $function$;
 
 comment on function ops.interval_of(text) is
-'A term such as P90D, P6M or P1Y6M; null for anything else.';
+'A term such as P90D, P6M or P1Y6M, of at most 500 years; null for anything else.';
 
 create function ops.payload_parts(payload_columns text)
 returns table (column_name text, kept_keys text[])
@@ -59,7 +63,7 @@ begin
     select
         m.parts[1],
         case when m.parts[2] is not null then string_to_array(btrim(m.parts[2], '()'), ' ') end
-    from regexp_matches(payload_columns, '([a-z_]+)(\([^)]*\))?', 'g') as m (parts);
+    from regexp_matches(payload_columns, '([a-z_][a-z0-9_]*)(\([^)]*\))?', 'g') as m (parts);
 end
 $function$;
 
@@ -298,10 +302,22 @@ set timezone = 'UTC'
 as $function$
 begin
     return query execute replace($sql$
-        with policies as (
+        with raw_tables as (
+            select
+                c.oid as relation,
+                ops.relation_name(c.oid) as table_name,
+                t.partattrs[0] as month_column
+            from pg_class as c
+            join pg_namespace as n on c.relnamespace = n.oid
+            left join pg_partitioned_table as t on c.oid = t.partrelid
+            where n.nspname in (select s.schema_name from ops.raw_schemas as s)
+                and c.relowner = 'agentbooks_owner'::regrole and c.relkind in ('r', 'p') and not c.relispartition
+        ),
+
+        policies as (
             select
                 p.*,
-                to_regclass(p.table_name) as relation,
+                t.relation,
                 ops.interval_of(p.active_for) as active,
                 timestamp '2000-01-01' + ops.interval_of(p.active_for) as active_to,
                 timestamp '2000-01-01' + ops.interval_of(p.active_for)
@@ -313,18 +329,7 @@ begin
                         + coalesce(ops.interval_of(p.cold_for), interval '0')
                 end as gone_at
             from {policies} as p
-        ),
-
-        raw_tables as (
-            select
-                c.oid as relation,
-                ops.relation_name(c.oid) as table_name,
-                t.partattrs[0] as month_column
-            from pg_class as c
-            join pg_namespace as n on c.relnamespace = n.oid
-            left join pg_partitioned_table as t on c.oid = t.partrelid
-            where n.nspname in (select s.schema_name from ops.raw_schemas as s)
-                and c.relowner = 'agentbooks_owner'::regrole and c.relkind in ('r', 'p') and not c.relispartition
+            left join raw_tables as t using (table_name)
         ),
 
         columns as (
@@ -341,6 +346,25 @@ begin
                 values ('clock', p.clock), ('state_column', p.state_column), ('together_by', p.together_by)
             ) as n (field, name)
             where n.name is not null
+        ),
+
+        survivors as (
+            select
+                p.table_name,
+                p.relation,
+                p.survivor,
+                p.survivor ~ '^\w+\.\w+ (\*|\w+)( \w+=\w+)*$' as is_readable,
+                (
+                    select c.oid
+                    from pg_class as c
+                    join pg_namespace as n on c.relnamespace = n.oid
+                    where n.nspname || '.' || c.relname = split_part(p.survivor, ' ', 1)
+                ) as survivor_relation,
+                w.place,
+                split_part(w.word, '=', 1) as survivor_column,
+                split_part(w.word, '=', 2) as raw_column
+            from policies as p
+            cross join string_to_table(p.survivor, ' ') with ordinality as w (word, place)
         ),
 
         allowed_states as (
@@ -370,15 +394,15 @@ begin
                 and parent.active is not null
         )
 
-        select format('The policy for %s names no raw table: correct table_name.', coalesce(p.table_name, '?'))
+        select format('The policy for %s names no raw table: correct table_name, capitals and spaces included.', coalesce(p.table_name, '?'))
         from policies as p
-        where not exists (select from raw_tables as t where t.relation = p.relation)
+        where p.relation is null
         union all
         select format('%s has no policy: add one, with finally = keep if its rows stay.', t.table_name)
         from raw_tables as t
         where not exists (select from policies as p where p.relation = t.relation)
         union all
-        select format('The policy for %s says %s = %s: write a term such as P90D, P6M or P1Y6M.', p.table_name, f.field, f.term)
+        select format('The policy for %s says %s = %s: write a term such as P90D, P6M or P1Y6M, of at most 500 years.', p.table_name, f.field, f.term)
         from policies as p
         cross join lateral (
             values
@@ -403,6 +427,29 @@ begin
         )
         from policies as p
         where (p.finally = 'aggregate') <> (p.survivor is not null)
+        union all
+        select distinct format(
+            'The policy for %s names the survivor %s: write a table, * or its column that counts, and sums such as total=value.',
+            s.table_name, s.survivor
+        )
+        from survivors as s
+        where not s.is_readable
+        union all
+        select format('The policy for %s sums %s for its survivor, which is no column of it.', s.table_name, s.raw_column)
+        from survivors as s
+        where s.is_readable and s.place > 2 and s.relation is not null
+            and not exists (select from columns as c where c.relation = s.relation and c.name = s.raw_column)
+        union all
+        select format(
+            'The policy for %s names %s of %s, which is no column of that survivor.',
+            s.table_name, s.survivor_column, s.survivor_relation::regclass
+        )
+        from survivors as s
+        where s.is_readable and s.place > 1 and s.survivor_column <> '*' and s.survivor_relation is not null
+            and not exists (
+                select from pg_attribute as a
+                where a.attrelid = s.survivor_relation and a.attname = s.survivor_column and a.attnum > 0 and not a.attisdropped
+            )
         union all
         select format(
             'The policy for %s ends with %s, but its rows cannot leave: it has neither months nor an archive.',
@@ -437,7 +484,8 @@ begin
         union all
         select format('The policy for %s names %s as %s, which is no column of it.', n.table_name, n.name, n.field)
         from named as n
-        where n.relation is not null and n.name <> 'verdict'
+        where n.relation is not null
+            and (n.table_name, n.field, n.name) <> ('traceability.success_patterns', 'state_column', 'verdict')
             and not exists (select from columns as c where c.relation = n.relation and c.name = n.name)
         union all
         select format('The policy for %s goes by %s, which is no time with a zone.', p.table_name, p.clock)
@@ -484,11 +532,24 @@ begin
         from policies as p
         where (p.payload_columns is null) <> (p.payload_for is null)
         union all
+        select format(
+            'The policy for %s has the payload columns %s: write names with spaces between, and keys to keep as in content(type).',
+            p.table_name, p.payload_columns
+        )
+        from policies as p
+        where p.payload_columns !~ '^[a-z_][a-z0-9_]*(\([^() ]+( [^() ]+)*\))?( [a-z_][a-z0-9_]*(\([^() ]+( [^() ]+)*\))?)*$'
+        union all
         select format('The policy for %s names %s as a payload, which is no column of it.', p.table_name, y.column_name)
         from policies as p
         cross join ops.payload_parts(p.payload_columns) as y
         where p.relation is not null
             and not exists (select from columns as c where c.relation = p.relation and c.name = y.column_name)
+        union all
+        select format('The policy for %s keeps keys of %s, which is no JSON: leave them out.', p.table_name, y.column_name)
+        from policies as p
+        cross join ops.payload_parts(p.payload_columns) as y
+        join columns as c on p.relation = c.relation and y.column_name = c.name
+        where y.kept_keys is not null and c.type <> 'jsonb'::regtype
         union all
         select format(
             'The policy for %s takes %s, which %s reads: name the keys to keep, as in %s(type), or leave it.',

@@ -2031,7 +2031,11 @@ begin
         raise exception 'place_hold: a period needs a first day, and a last day that is not before it'
             using errcode = 'invalid_parameter_value';
     end if;
-    if coalesce(reason, '') = '' then
+    if '' in (btrim(subject), btrim(session), btrim(trace), btrim(held)) then
+        raise exception 'place_hold: a subject, session, trace or table is empty; name it, or leave it out'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if coalesce(btrim(reason), '') = '' then
         raise exception 'place_hold: a hold needs a reason, such as the number of a case'
             using errcode = 'invalid_parameter_value';
     end if;
@@ -2054,8 +2058,12 @@ begin
     order by h.hold_id
     limit 1;
     if known.hold_id is not null then
-        raise exception 'place_hold: hold % holds the same%; place one for the days it leaves out, or release it',
-            known.hold_id, coalesce(format(' from %s to %s', known.first_day, known.last_day), '')
+        raise exception 'place_hold: hold % holds the same%',
+            known.hold_id,
+            case
+                when known.first_day is null then ' already, on all days'
+                else format(' from %s to %s; place one for the days it leaves out', known.first_day, known.last_day)
+            end
             using errcode = 'unique_violation';
     end if;
     insert into ops.legal_holds as h (subject_id, session_id, trace_id, table_name, first_day, last_day, reason)

@@ -303,6 +303,8 @@ def release_hold(connection: psycopg.Connection, hold: int) -> None:
     Raises:
         AgentbooksError: No such hold is in force.
     """
+    if hold.bit_length() > 63:
+        raise AgentbooksError(f"hold: no hold {hold} is in force.")
     with _told("hold"):
         connection.execute("select ops.release_hold(%s)", (hold,))
 

@@ -939,8 +939,25 @@ def test_overlapping_holds_are_refused(world: psycopg.Connection) -> None:
         place(None, None, None)
     with pytest.raises(AgentbooksError, match=r"there is no raw table observability\.nothing"):
         place(None, None, "u", "observability.nothing")
-    with pytest.raises(AgentbooksError, match="no hold 99 is in force"):
-        erasure.release_hold(world, 99)
+    for number in (99, 10**20):
+        with pytest.raises(AgentbooksError, match=rf"^hold: no hold {number} is in force\.$"):
+            erasure.release_hold(world, number)
+    place(None, None, "v")
+    with pytest.raises(
+        AgentbooksError, match=r"^hold: hold \d+ holds the same already, on all days\.$"
+    ):
+        place(None, None, "v")
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_a_hold_on_nothing_is_refused(world: psycopg.Connection, empty: str) -> None:
+    """A variable of a script that is not set, and a hold in force that holds nothing."""
+    for place in range(4):
+        what = [empty if n == place else named for n, named in enumerate(["u", None, None, None])]
+        with pytest.raises(AgentbooksError, match="is empty; name it, or leave it out"):
+            erasure.place_hold(world, *what, (None, None), "case 7")
+    with pytest.raises(AgentbooksError, match="a hold needs a reason"):
+        erasure.place_hold(world, "u", None, None, None, (None, None), empty)
 
 
 def test_payloads_under_a_hold_stay(world: psycopg.Connection) -> None:

@@ -71,7 +71,32 @@ def test_the_seed_can_work(seeded: psycopg.Connection) -> None:
     assert retention.lint(seeded) == []
 
 
+SPANS, METRICS = (
+    f"where table_name = '{t}'" for t in ("observability.spans", "agentic.trust_metrics")
+)
 FINDINGS = {
+    "observability.spans  names no raw table": f"set table_name = 'observability.spans ' {SPANS}",
+    "Observability.Spans names no raw table": f"set table_name = 'Observability.Spans' {SPANS}",
+    "a.b.c.d names no raw table": f"set table_name = 'a.b.c.d' {SPANS}",
+    "says cold_for = P290000Y": f"set cold_for = 'P290000Y' {SPANS}",
+    "says cold_for = P501Y: write a term such as P90D, P6M or P1Y6M, of at most 500 years": (
+        f"set cold_for = 'P501Y' {SPANS}"
+    ),
+    "says active_for = P99999999999D": f"set active_for = 'P99999999999D' {SPANS}",
+    "names verdict as state_column, which is no column of it": (
+        "set state_column = 'verdict', states = 'retire' where table_name = 'observability.traces'"
+    ),
+    "names the survivor marts.trust_metrics_daily: write a table": (
+        f"set survivor = 'marts.trust_metrics_daily' {METRICS}"
+    ),
+    "sums no_value for its survivor, which is no column of it": (
+        f"set survivor = 'marts.trust_metrics_daily * total=no_value' {METRICS}"
+    ),
+    "names no_total of ops.departed_keys, which is no column": (
+        f"set survivor = 'ops.departed_keys * no_total=metric_value' {METRICS}"
+    ),
+    "has the payload columns inputs(: write names": f"set payload_columns = 'inputs(' {SPANS}",
+    "keeps keys of error_stack, which is no JSON": f"set payload_columns = 'error_stack(type)' {SPANS}",
     "names no raw table": (
         "set table_name = 'observability.nothing' where table_name = 'observability.profiles'"
     ),
