@@ -116,7 +116,7 @@ order by o.tenant_id
 """
 
 MONTHS = """
-select m.month, c.oid::regclass::text as relation, pg_total_relation_size(c.oid) as bytes
+select m.month, pg_total_relation_size(c.oid) as bytes
 from pg_inherits as i
 join pg_class as c on i.inhrelid = c.oid
 cross join lateral (
@@ -590,12 +590,14 @@ def _months(
     connection: psycopg.Connection, policy: Policy, parent: str, before: datetime
 ) -> Iterator[Step]:
     months = connection.execute(MONTHS, {"parent": parent, "before": before}).fetchall()
-    for month, relation, size in months:
+    for month, size in months:
+        # By the whole table, as rights on it are none on its partitions.
         rows, oldest = _row(
             connection,
-            sql.SQL("select count(*), min({}) from {}").format(
-                sql.Identifier(policy.clock or ""), _table(relation)
+            sql.SQL("select count(*), min({0}) from {1} where {0} >= %s and {0} < %s").format(
+                sql.Identifier(policy.clock or ""), _table(parent)
             ),
+            (datetime.combine(month, datetime.min.time(), UTC), _end(month)),
         )
         yield Step(policy, "leave", month=month, rows=rows, size=size, oldest=oldest)
 
@@ -917,6 +919,11 @@ def _table(name: str) -> sql.Identifier:
 def _told(what: str) -> Iterator[None]:
     try:
         yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise AgentbooksError(
+            f"retention {what}: {error.diag.message_primary}; it needs a role in agentbooks_retention and "
+            "agentbooks_refresher."
+        ) from error
     except psycopg.Error as error:
         reason = error.diag.message_primary or str(error).splitlines()[0]
         advice = "`agentbooks retention lint` tells which policy is meant"

@@ -77,8 +77,9 @@ def read(connection: psycopg.Connection[Any]) -> Schemas:
     """Read the schemas that a database was bootstrapped with; none before."""
     # Whoever may not look has no business with raw tables.
     may_read = connection.execute(
-        "select has_schema_privilege('ops', 'usage') and has_table_privilege(r, 'select')"
-        " from to_regclass('ops.raw_schemas') as r where r is not null"
+        "select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')"
+        " from pg_class as c join pg_namespace as n on c.relnamespace = n.oid"
+        " where n.nspname = 'ops' and c.relname = 'raw_schemas'"
     ).fetchone()
     if may_read != (True,):
         return {}

@@ -19,7 +19,7 @@ from orchestration.dbt import PROJECT
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from conftest import TestServer
 
@@ -247,6 +247,55 @@ def test_what_is_due_goes_and_only_once(world: psycopg.Connection) -> None:
     assert value(world, "select query from history.observability__traces") is None
     again = retention.enforce(world, AS_OF)
     assert {o.table_name: o.rows for o in again if o.rows} == {}
+
+
+def test_dbt_lets_who_keeps_rows_read_the_policies(
+    server18: TestServer, build_marts: Callable[..., None]
+) -> None:
+    """A grant on the seed that is worth nothing, as its schema is closed."""
+    url = server18.database()
+    build_marts(url, ["retention_policies"])
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set role agentbooks_retention")
+        assert retention.lint(connection) == []
+
+
+def test_who_may_do_nothing_is_connected_and_told(
+    world: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Cannot connect`, and advice to start a server that runs."""
+    monkeypatch.setenv(database.URL_VARIABLE, f"{world.info.dsn} options='-c role=anon'")
+    with database.connect(autocommit=True) as connection:
+        needs = r"permission denied for schema \w+; it needs a role in agentbooks_retention and agentbooks"
+        with pytest.raises(AgentbooksError, match=needs):
+            retention.plan(connection, AS_OF)
+        with pytest.raises(AgentbooksError, match=needs):
+            retention.enforce(connection, AS_OF)
+
+
+@pytest.fixture
+def keeper(world: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """The world, as a role that runs retention and owns nothing."""
+    world.execute("create role keeper bypassrls in role agentbooks_retention, agentbooks_refresher")
+    world.execute("grant usage on schema seeds to agentbooks_retention")
+    world.execute("grant select on seeds.retention_policies to agentbooks_retention")
+    world.execute("set role keeper")
+    yield world
+    world.execute("reset role")
+    world.execute("drop owned by keeper; drop role keeper")
+
+
+def test_who_keeps_rows_need_not_own_them(
+    keeper: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention that only the owner or a superuser can run, or that fails for half of the tables."""
+    monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path))
+    assert retention.lint(keeper) == []
+    assert retention.plan(keeper, AS_OF)
+    for day, action in ((AS_OF, "archive"), (LEAVES, "leave"), (ENDS, "purge")):
+        outcomes = retention.enforce(keeper, day)
+        assert {o.table_name: o.failure for o in outcomes if o.failure} == {}
+        assert any(action in o.rows for o in outcomes)
 
 
 def test_one_failure_stops_none_of_the_others(world: psycopg.Connection) -> None:
