@@ -706,7 +706,7 @@ begin atomic
         not is_by_word
     from columns as c
     cross join ops.payload_parts(c.blanked) as p
-    where c.name = p.column_name and (not is_by_word or c.type like 'vector%')
+    where c.name = p.column_name and (not is_by_word or c.type ~ '\mvector\M')
     union all
     select
         c.name,

@@ -729,7 +729,7 @@ def test_a_mention_is_found_however_it_is_quoted(
     world.execute("update chat.users set full_name = %s where id = %s", (QUOTED_NAME, ANNA.id))
     document = {"concept": "c", "definition": "d", "mentions": MENTIONS}
     world.execute(
-        "update chat.agent_memories set content = %s where id = %s",
+        "update chat.agent_memories set content = %s, embeddings = array_fill(1, array[1536]) where id = %s",
         (json.dumps(document), BERT.row()),
     )
     world.execute(
@@ -750,6 +750,11 @@ def test_a_mention_is_found_however_it_is_quoted(
     assert "agent_memories" in str(residue(world, [QUOTED_NAME], url)), "the negative control"
     forget(world, archive, ANNA)
     assert residue(world, [*ANNA.words, QUOTED_NAME], url) == []
+    if place == "hot":
+        # It was computed from the text with the person.
+        assert value(
+            world, f"select embeddings is null from chat.agent_memories where id = '{BERT.row()}'"
+        )
     kept = value(
         world, f"select content from agentic.agent_knowledge where agent_id = '{BERT.row()}'"
     )
@@ -1285,6 +1290,7 @@ def dies_before_it_deletes_what_is_purged(
 ) -> None:
     """Leave a file for which there is a receipt."""
     cold_archive.remove_month(world, archive, "observability.spans", MARCH)
+    world.execute("update ops.departures set removed_at = removed_at - interval '8 days'")
     patched.setattr(Archive, "remove", cut_short)
     cold_archive.purge_month(world, archive, "observability.spans", MARCH, "a test")
 
