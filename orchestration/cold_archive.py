@@ -28,6 +28,7 @@ import fsspec
 import psycopg
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from pyarrow import csv, parquet
@@ -49,6 +50,8 @@ ROWS = 64 * 1024
 MANIFEST = b"agentbooks"
 ERASURE = "ops.erasure"
 """Lock that an erasure holds by itself: no month comes or goes between its look at files and at rows."""
+LIFECYCLE = "ops.retention"
+"""Lock of whoever decides what moves, and moves it: what two decide at once one of them finds gone."""
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 
 TYPES = {
@@ -180,7 +183,9 @@ class Archive:
     def _place(self) -> tuple[Any, str]:
         try:
             files, path = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:
+            if isinstance(files, MemoryFileSystem):
+                raise ValueError("what is in memory is gone with the process")
+        except Exception as error:  # each storage has its own
             raise AgentbooksError(
                 f"archive: {self.url} cannot be opened ({error}); set {URL_VARIABLE} to a folder or a URL "
                 "such as s3://bucket/folder."
@@ -239,9 +244,13 @@ class Archive:
             if isinstance(files, LocalFileSystem):
                 _sync(Path(path).parent)
 
+    def contains(self, url: str) -> bool:
+        """Say whether a file is in this archive, by its name."""
+        return url.startswith(f"{self.url}/")
+
     def need_inside(self, url: str) -> None:
         """Refuse a file that is not in this archive: whatever were done here, it would stay there."""
-        if not url.startswith(f"{self.url}/"):
+        if not self.contains(url):
             raise AgentbooksError(
                 f"archive: {url} is not in {self.url}; set {URL_VARIABLE} to the folder where it is, or move "
                 "the files and say so in ops.archive_files."
@@ -441,13 +450,15 @@ def delete_loose_files(
     table: str | None = None,
     month: date | None = None,
 ) -> None:
-    """Delete files that have a successor, or never became one, of a month or of all."""
+    """Delete files of this archive that have a successor, or never became one, of a month or of all."""
     loose = connection.execute(
         "select url, table_name, month from ops.loose_files"
         " where table_name = coalesce(%s, table_name) and month = coalesce(%s, month)",
         (table, month),
     )
     for url, of_table, of_month in loose.fetchall():
+        if not archive.contains(url):
+            continue
         with alone(connection, of_table, of_month):
             in_use = "select exists (select from ops.archive_files where url = %s)"
             if not _one(connection, in_use, (url,)):
@@ -539,23 +550,30 @@ def restore(
     Raises:
         AgentbooksError: No months leave that table, nothing of the period has left, or as `restore_month`.
     """
-    with _refused():
+    with _refused(), database.alone(connection, LIFECYCLE):
         _check_months(connection, table, first, last)
         months = connection.execute(AWAY, {"table": table, "first": first, "last": last}).fetchall()
-        if not months and (rows := _unarchive(connection, table, first, last)):
-            yield f"{table} {first:%Y-%m} to {last:%Y-%m}: {rows:,} rows are back."
-            return
-    if not months:
-        raise AgentbooksError(
-            f"archive: nothing of {table} from {first:%Y-%m} to {last:%Y-%m} has left it; all of it is there."
-        )
-    for month, has_left in months:
-        if has_left:
-            rows = restore_month(connection, archive, table, month)
-        else:
-            with _refused():
+        for month, has_left in months:
+            if has_left:
+                rows = restore_month(connection, archive, table, month)
+            else:
                 rows = _one(connection, "select ops.unarchive_month(%s, %s)", (table, month))
-        yield f"{table} {month:%Y-%m}: {rows or 0:,} rows are back."
+            yield f"{table} {month:%Y-%m}: {rows or 0:,} rows are back."
+        # A table in one piece gets its files back into its archive first.
+        try:
+            rows = _unarchive(connection, table, first, last)
+        except psycopg.errors.ForeignKeyViolation:
+            if not months:
+                raise
+            yield f"{table}: they are in its archive, as what they hang under is; restore that, then these."
+            return
+        if rows:
+            yield f"{table} {first:%Y-%m} to {last:%Y-%m}: {rows:,} rows are back from its archive."
+        elif not months:
+            raise AgentbooksError(
+                f"archive: nothing of {table} from {first:%Y-%m} to {last:%Y-%m} has left it; all of it is "
+                "there."
+            )
 
 
 def _check_months(connection: psycopg.Connection, table: str, first: date, last: date) -> None:

@@ -491,9 +491,16 @@ def _erase_files(connection: psycopg.Connection, archive: Archive, erasure: int)
 
 
 def _delete_leftovers(connection: psycopg.Connection, archive: Archive) -> None:
-    """Delete files that nothing reads: of exports, purges and rewritings that were cut short."""
+    """Delete files that nothing reads: of exports, purges and rewritings that were cut short.
+
+    Raises:
+        AgentbooksError: One of them is in another archive, or the storage refuses.
+    """
     unread = "select url from ops.archive_files where state <> 'verified'"
-    for (url,) in connection.execute(unread).fetchall():
+    leftovers = connection.execute(unread).fetchall()
+    for (url,) in [*leftovers, *connection.execute("select url from ops.loose_files").fetchall()]:
+        archive.need_inside(url)
+    for (url,) in leftovers:
         archive.remove(url)
         connection.execute("delete from ops.archive_files where url = %s", (url,))
     cold_archive.delete_loose_files(connection, archive)

@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
-from orchestration import cold_archive
+from orchestration import cold_archive, database
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -368,8 +368,9 @@ def enforce(
     outcomes = []
     for name, group in groupby(policies, key=lambda policy: policy.table_name):
         outcome = Outcome(name)
-        for policy in group:
-            _enforce(connection, policy, as_of, outcome)
+        with database.alone(connection, cold_archive.LIFECYCLE):
+            for policy in group:
+                _enforce(connection, policy, as_of, outcome)
         outcomes.append(outcome)
         tell(outcome)
     return outcomes
@@ -388,6 +389,8 @@ def _enforce(
         outcome.fail(str(error))
     except psycopg.Error as error:
         outcome.fail(error.diag.message_primary or str(error).splitlines()[0])
+    except Exception as error:  # whatever it is, the other tables are due
+        outcome.fail(f"unexpected {type(error).__name__} ({error})")
 
 
 def lines(steps: list[Step]) -> Iterator[str]:

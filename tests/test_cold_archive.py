@@ -335,6 +335,8 @@ def test_a_storage_that_lies_keeps_the_rows(
             r"cannot write /proc/nowhere/observability\.spans/2020-03\.parquet\.part",
         ),
         ("nosuch://bucket/x", "nosuch://bucket/x cannot be opened"),
+        ("memory://cold", r"memory://cold cannot be opened \(what is in memory is gone"),
+        ("ftp://127.0.0.1:1/x", "ftp://127.0.0.1:1/x cannot be opened"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_named(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -296,17 +297,50 @@ def test_who_keeps_rows_need_not_own_them(
         outcomes = retention.enforce(keeper, day)
         assert {o.table_name: o.failure for o in outcomes if o.failure} == {}
         assert any(action in o.rows for o in outcomes)
+        keeper.execute("reset role")
+        a_week_passes(keeper)
+        keeper.execute("set role keeper")
 
 
 def test_one_failure_stops_none_of_the_others(world: psycopg.Connection) -> None:
-    """One row that is there twice, and for months nothing of any table is archived."""
-    world.execute("select ops.archive_month('observability.spans', '2020-03-01')")
-    insert(world, "observability.spans", ROWS["observability.spans"])
-    world.execute("select from ops.maintain_partitions()")
+    """An archive that somebody altered by hand, and for months nothing of any table is archived."""
+    world.execute("alter table archive.observability__spans add constraint odd check (name <> 'x')")
     tables = ["observability.spans", "raaf.raaf_tracing_spans"]
     outcomes = {o.table_name: o for o in retention.enforce(world, AS_OF, tables)}
-    assert "archived already" in str(outcomes["observability.spans"].failure)
+    assert 'missing constraint "odd"' in str(outcomes["observability.spans"].failure)
     assert outcomes["raaf.raaf_tracing_spans"].rows == {"archive": 1}
+
+
+def test_what_nobody_foresaw_stops_none_of_the_others(
+    world: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storage with an error of its own, after which no table is looked at any more."""
+    do = retention._do
+
+    def fail_for_spans(connection: psycopg.Connection, step: retention.Step, outcome: Any) -> None:
+        if step.policy.table_name == "observability.spans":
+            raise OSError("no route to host")
+        do(connection, step, outcome)
+
+    monkeypatch.setattr(retention, "_do", fail_for_spans)
+    tables = ["observability.spans", "raaf.raaf_tracing_spans"]
+    outcomes = {o.table_name: o for o in retention.enforce(world, AS_OF, tables)}
+    assert outcomes["observability.spans"].failure == "unexpected OSError (no route to host)"
+    assert outcomes["raaf.raaf_tracing_spans"].rows == {"archive": 1}
+
+
+def test_two_at_once_share_the_work(
+    world: psycopg.Connection, connect: Callable[[str], psycopg.Connection]
+) -> None:
+    """A night and somebody's command, of which one finds gone what it had planned."""
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            pool.submit(retention.enforce, connect(world.info.dsn), AS_OF, ["observability.spans"])
+            for _ in range(2)
+        ]
+        outcomes = [run.result()[0] for run in both]
+    assert [outcome.failure for outcome in outcomes] == [None, None]
+    assert sorted(outcome.rows.get("archive", 0) for outcome in outcomes) == [0, 1]
 
 
 def test_a_tenant_has_a_term_of_its_own(world: psycopg.Connection) -> None:
@@ -504,9 +538,10 @@ def test_a_table_in_one_piece_leaves_and_comes_back(
     assert (outcome.rows, outcome.waits, outcome.failure) == ({"leave": 1}, [], None)
     assert whole(world, table) == (0, None)
     assert retention.enforce(world, LEAVES, [table])[0].rows == {}
-    assert [*cold_archive.restore(world, archive, table, MARCH, MARCH)] == [
-        f"{table} 2020-03: 1 rows are back."
-    ]
+    told = [*cold_archive.restore(world, archive, table, MARCH, MARCH)]
+    assert told[0] == f"{table} 2020-03: 1 rows are back."
+    is_back = value(world, f"select count(*) from {table}") == 1
+    assert is_back != told[-1].endswith("restore that, then these.")
     assert whole(world, table) == before
     assert value(world, "select count(*) from ops.departed_keys") == 0
 
@@ -520,7 +555,7 @@ def test_what_is_archived_comes_back_without_a_file(
     with pytest.raises(AgentbooksError, match="nothing of"):
         [*cold_archive.restore(world, archive, TRACES, date(2020, 4, 1), date(2020, 4, 1))]
     assert [*cold_archive.restore(world, archive, TRACES, MARCH, MARCH)] == [
-        f"{TRACES} 2020-03 to 2020-03: 1 rows are back."
+        f"{TRACES} 2020-03 to 2020-03: 1 rows are back from its archive."
     ]
     assert value(world, f"select count(*) from {TRACES}") == 1
 
@@ -550,8 +585,11 @@ def test_what_is_at_work_keeps_its_month(
     )
     [outcome] = retention.enforce(world, LEAVES, [TRACES])
     assert outcome.rows == {}
-    assert outcome.waits == ["2020-03-01: has 1 rows that are not archived"]
-    assert [refusal.kind for refusal in outcome.refusals] == ["still_active"]
+    assert outcome.waits == [
+        "archive: 1 rows that others lean on, or whose tree is at work",
+        "2020-03-01: has 1 rows that are not archived",
+    ]
+    assert [refusal.kind for refusal in outcome.refusals] == ["still_active", "still_active"]
     assert value(world, "select count(*) from history.observability__traces") == 2
 
 
@@ -715,6 +753,7 @@ def test_a_file_that_cannot_be_found_is_not_purged(
     """A receipt for a file that is still where the job has not looked."""
     retention.enforce(world, AS_OF)
     retention.enforce(world, LEAVES, [TRACES])
+    a_week_passes(world)
     [file] = Path(archive.url).rglob("*.parquet")
     monkeypatch.setenv(cold_archive.URL_VARIABLE, str(tmp_path / "elsewhere"))
     [outcome] = retention.enforce(world, ENDS, [TRACES])
@@ -778,6 +817,7 @@ def test_a_hold_on_a_user_beats_the_purge_of_what_names_them_in_json(
     world.execute("update ops.legal_holds set released_at = now()")
     for outcome in retention.enforce(world, LEAVES, tables):
         assert outcome.rows == {"leave": 1}
+    a_week_passes(world)
     number = value(world, hold)
     for outcome in retention.enforce(world, ENDS, tables):
         assert outcome.waits == [f"2020-03-01: legal hold {number} covers it"]
