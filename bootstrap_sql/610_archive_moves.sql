@@ -396,7 +396,12 @@ begin
     if due ? 'from' then
         is_due := is_due || format(' and %I >= %L', due ->> 'clock', (due ->> 'from')::timestamptz);
     end if;
-    if due ? 'state_column' then
+    if due ? 'other_states' then
+        is_due := is_due || format(
+            ' and (%I = any(%L)) is not true', due ->> 'state_column',
+            array(select jsonb_array_elements_text(due -> 'other_states'))::text
+        );
+    elsif due ? 'state_column' then
         is_due := is_due || format(
             ' and %I = any(%L)', due ->> 'state_column',
             array(select jsonb_array_elements_text(due -> 'states'))::text
@@ -419,7 +424,7 @@ $function$;
 comment on function ops.is_due(regclass, jsonb) is
 'Condition on rows of a table, as SQL. due has clock (a column) and before (a moment) and may '
 'have from (a moment), state_column '
-'and states, tenants or other_tenants, and together_by (for ops.due_rows).';
+'and states or other_states, tenants or other_tenants, and together_by (for ops.due_rows).';
 
 create function ops.due_rows(hot regclass, due jsonb) returns text
 language plpgsql

@@ -563,7 +563,9 @@ def _stripping(connection: psycopg.Connection, policy: Policy, due: dict[str, An
 
 def _moving(connection: psycopg.Connection, policy: Policy, due: dict[str, Any]) -> Step:
     if policy.state_column:
-        due = {**due, "state_column": policy.state_column, "states": policy.states}
+        states = policy.states or []
+        named = {"other_states": states[1:]} if states[:1] == ["not"] else {"states": states}
+        due = {**due, "state_column": policy.state_column, **named}
     if policy.together_by:
         due = {**due, "together_by": policy.together_by}
     is_due, is_free = _row(

@@ -329,6 +329,25 @@ def test_what_nobody_foresaw_stops_none_of_the_others(
     assert outcomes["raaf.raaf_tracing_spans"].rows == {"archive": 1}
 
 
+def test_a_permanent_checkpoint_stays(
+    world: psycopg.Connection, archive: cold_archive.Archive
+) -> None:
+    """A copy that somebody was promised for ever, and that goes with those that nobody asked to keep."""
+    table = "chat.state_checkpoints"
+    assert archive
+    world.execute(f"update {table} set retention_policy = null, expires_at = null".encode())
+    for number, kept in ((8, "permanent"), (9, "archive")):
+        row = {"id": f"00000000-0000-4000-8000-{number:012}", "retention_policy": kept}
+        insert(world, table, ROWS[table] | row | {"expires_at": None})
+    retention.enforce(world, AS_OF, [table])
+    left = value(world, f"select array_agg(retention_policy::text) from {table}")
+    assert left == ["permanent"]
+    [outcome] = retention.enforce(world, LEAVES, [table])
+    assert outcome.rows == {}
+    assert any("has 1 rows that are not archived" in wait for wait in outcome.waits)
+    assert value(world, "select count(*) from archive.chat__state_checkpoints") == 2
+
+
 def test_two_at_once_share_the_work(
     world: psycopg.Connection, connect: Callable[[str], psycopg.Connection]
 ) -> None:
