@@ -536,6 +536,14 @@ begin
         where (p.payload_columns is null) <> (p.payload_for is null)
         union all
         select format(
+            'The policy for %s keeps payloads for %s, longer than its rows are in the database: they would stay in the files.',
+            p.table_name, p.payload_for
+        )
+        from policies as p
+        where timestamp '2000-01-01' + ops.interval_of(p.payload_for) > p.archived_to
+            and (p.finally <> 'keep' or p.cold_for is not null)
+        union all
+        select format(
             'The policy for %s has the payload columns %s: write names with spaces between, and keys to keep as in content(type).',
             p.table_name, p.payload_columns
         )

@@ -139,6 +139,9 @@ FINDINGS = {
     "has payload columns and no payload_for": (
         "set payload_for = null where table_name = 'observability.spans'"
     ),
+    "keeps payloads for P9Y, longer than": (
+        "set payload_for = 'P9Y' where table_name = 'observability.spans'"
+    ),
     "names prompts as a payload": "set payload_columns = 'prompts' where table_name = 'observability.spans'",
     "takes tokens, which staging.stg_spans reads": (
         "set payload_columns = 'inputs tokens' where table_name = 'observability.spans'"
