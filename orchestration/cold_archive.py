@@ -683,15 +683,12 @@ def read_staged(
         )
         columns = Columns.of(connection, table)
         # What a file lacks has its default, as it will have when it is back; if there is none, it is null.
-        connection.execute(
-            sql.SQL("alter table {} {}").format(
-                held,
-                sql.SQL(", ").join(
-                    sql.SQL("alter {} drop not null").format(sql.Identifier(column))
-                    for column in columns.names
-                ),
+        for column in columns.names:
+            connection.execute(
+                sql.SQL("alter table {} alter {} drop not null").format(
+                    held, sql.Identifier(column)
+                )
             )
-        )
         staged = sql.SQL("({}) as {}").format(
             sql.SQL(definition.rstrip(";").replace(f" {relation}", f" pg_temp.{name}")),
             sql.Identifier(view.rpartition(".")[2]),
