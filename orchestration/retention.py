@@ -368,9 +368,8 @@ def enforce(
     outcomes = []
     for name, group in groupby(policies, key=lambda policy: policy.table_name):
         outcome = Outcome(name)
-        with database.alone(connection, cold_archive.LIFECYCLE):
-            for policy in group:
-                _enforce(connection, policy, as_of, outcome)
+        for policy in group:
+            _enforce(connection, policy, as_of, outcome)
         outcomes.append(outcome)
         tell(outcome)
     return outcomes
@@ -380,8 +379,9 @@ def _enforce(
     connection: psycopg.Connection, policy: Policy, as_of: datetime, outcome: Outcome
 ) -> None:
     try:
-        for step in _steps(connection, policy, as_of):
-            _do(connection, step, outcome)
+        with database.alone(connection, cold_archive.LIFECYCLE):
+            for step in _steps(connection, policy, as_of):
+                _do(connection, step, outcome)
     except cold_archive.RefusedError as error:
         outcome.waits.append(str(error))
         outcome.refusals.append(Refusal(_known_kind(error.kind), str(error)))

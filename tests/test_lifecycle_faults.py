@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -193,7 +194,7 @@ class World:
         """Run what is due until nothing is."""
         for _ in range(3):
             told = self.run(ENFORCE)
-            if not told:
+            if all(re.search(r"\b[nN]othing (done|was due)\b", line) for line in told.splitlines()):
                 return
             assert "fail" not in told, told
         raise AssertionError(f"there is always something due: {told}")

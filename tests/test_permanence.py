@@ -196,13 +196,15 @@ class Archived:
         self.connection.execute(
             "delete from ops.archive_files where url = %s", (f"{table} {month}",)
         )
-        self.connection.execute(
-            "insert into ops.archive_files"
-            " select %s, %s, %s, %s, 0, repeat('0', 64), %s, jsonb_object_agg(attname,"
-            " format_type(atttypid, atttypmod)), 'test', 'verified' from pg_attribute"
-            " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
-            (table, month, f"{table} {month}", row[0], Jsonb(row[1]), table),
-        )
+        with self.connection.transaction():
+            self.connection.execute("set local search_path = ''")  # types with their schemas
+            self.connection.execute(
+                "insert into ops.archive_files"
+                " select %s, %s, %s, %s, 0, repeat('0', 64), %s, jsonb_object_agg(attname,"
+                " format_type(atttypid, atttypmod)), 'test', 'verified' from pg_attribute"
+                " where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+                (table, month, f"{table} {month}", row[0], Jsonb(row[1]), table),
+            )
         return int(row[0])
 
     def remove(self, table: str, month: str) -> int:
