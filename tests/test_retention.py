@@ -280,13 +280,13 @@ def test_who_may_do_nothing_is_connected_and_told(
 @pytest.fixture
 def keeper(world: psycopg.Connection) -> Iterator[psycopg.Connection]:
     """The world, as a role that runs retention and owns nothing."""
-    world.execute("create role keeper bypassrls in role agentbooks_retention, agentbooks_refresher")
+    world.execute("create role night_keeper bypassrls in role agentbooks_retention, agentbooks_refresher")
     world.execute("grant usage on schema seeds to agentbooks_retention")
     world.execute("grant select on seeds.retention_policies to agentbooks_retention")
-    world.execute("set role keeper")
+    world.execute("set role night_keeper")
     yield world
     world.execute("reset role")
-    world.execute("drop owned by keeper; drop role keeper")
+    world.execute("drop owned by night_keeper; drop role night_keeper")
 
 
 def test_who_keeps_rows_need_not_own_them(
@@ -302,7 +302,7 @@ def test_who_keeps_rows_need_not_own_them(
         assert any(action in o.rows for o in outcomes)
         keeper.execute("reset role")
         a_week_passes(keeper)
-        keeper.execute("set role keeper")
+        keeper.execute("set role night_keeper")
 
 
 def test_one_failure_stops_none_of_the_others(world: psycopg.Connection) -> None:
