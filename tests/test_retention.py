@@ -280,7 +280,9 @@ def test_who_may_do_nothing_is_connected_and_told(
 @pytest.fixture
 def keeper(world: psycopg.Connection) -> Iterator[psycopg.Connection]:
     """The world, as a role that runs retention and owns nothing."""
-    world.execute("create role night_keeper bypassrls in role agentbooks_retention, agentbooks_refresher")
+    world.execute(
+        "create role night_keeper bypassrls in role agentbooks_retention, agentbooks_refresher"
+    )
     world.execute("grant usage on schema seeds to agentbooks_retention")
     world.execute("grant select on seeds.retention_policies to agentbooks_retention")
     world.execute("set role night_keeper")
