@@ -158,7 +158,8 @@ values
     ('observability.cost_aggregations', 'delete', '{user_id = person}', '{}', '{}', null, '{}', '{}'),
     (
         'traceability.execution_traces', 'blank',
-        '{btrim(h.user_id) = person,root_id = exec_trace}', '{exec_trace = id}', '{user_id}',
+        '{btrim(h.user_id) = person,root_id = exec_link,parent_id = exec_link}',
+        '{exec_trace = id,exec_link = correlation_id}', '{user_id}',
         'prompt_text error_message context', '{}', '{source,status,error_type,tags}'
     ),
     (
@@ -1120,7 +1121,10 @@ begin
             select lower(k.key)
             from ops.erasure_keys as k
             where k.erasure_id = erasure
-                and k.kind in ('person', 'run', 'obs_trace', 'exec_trace', 'raaf_trace', 'chat_session', 'agentic_session')
+                and k.kind in (
+                    'person', 'run', 'obs_trace', 'exec_trace', 'exec_link', 'raaf_trace', 'chat_session',
+                    'agentic_session'
+                )
         )) as w (word)
     );
 
@@ -1714,12 +1718,12 @@ begin
         return next;
     end if;
     if hold.trace_id is not null then
-        kinds := '{obs_trace,exec_trace,raaf_trace}';
+        kinds := '{obs_trace,exec_trace,exec_link,raaf_trace}';
         -- A tree is held whole, as it moves whole.
         ids := hold.trace_id || array(
             select t.root_id::text
             from history.traceability__execution_traces as t
-            where t.id = any(ops.uuids(array[hold.trace_id]))
+            where t.id = any(ops.uuids(array[hold.trace_id])) or t.correlation_id = any(ops.uuids(array[hold.trace_id]))
         );
         return next;
     end if;
@@ -2121,7 +2125,7 @@ begin atomic
         and (h.trace_id is null or exists (
             select from ops.erasure_keys as k
             where k.erasure_id = erasure
-                and k.kind in ('obs_trace', 'exec_trace', 'raaf_trace') and k.key = h.trace_id
+                and k.kind in ('obs_trace', 'exec_trace', 'exec_link', 'raaf_trace') and k.key = h.trace_id
         ));
 end;
 

@@ -292,8 +292,21 @@ comment on function ops.protected_values(regclass, text, regclass, tid, bigint, 
 'Up to batch values of a protected column behind a row and before a block of one of ops.protected_places, '
 'with the version of their rows and what a token is bound to; without those that begin with done.';
 
+create function ops.is_held_since(held text, known_holds bigint) returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+return exists (
+    select from ops.legal_holds as h
+    where h.hold_id > known_holds and h.released_at is null and coalesce(h.table_name = held, true)
+);
+
+comment on function ops.is_held_since(text, bigint) is
+'Whether a hold that may cover rows of a table was placed after one that was the last then.';
+
 create function ops.rewrite_values(
-    hot regclass, column_name text, relation regclass, places tid[], versions xid[], contents text[]
+    hot regclass, column_name text, relation regclass, places tid[], versions xid[], contents text[],
+    known_holds bigint
 )
 returns text[]
 language plpgsql
@@ -321,7 +334,8 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
     perform ops.take_lifecycle_lock();
-    if not exists (select from ops.protected_places(hot) as p where p.relation = rewrite_values.relation) then
+    if not exists (select from ops.protected_places(hot) as p where p.relation = rewrite_values.relation)
+        or ops.is_held_since(protected.table_name, known_holds) then
         return '{}';
     end if;
     select format_type(a.atttypid, a.atttypmod) into type
@@ -371,10 +385,10 @@ begin
 end
 $function$;
 
-comment on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[]) is
+comment on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[], bigint) is
 'Puts contents in the place of values that ops.protected_values gave; returns of which, as rows that were '
-'written since, or are being written, are left alone. Where staging reads the column it is a change, '
-'elsewhere rows keep their change_id.';
+'written since, or are being written, are left alone, and all if the table is held by more than was known. '
+'Where staging reads the column it is a change, elsewhere rows keep their change_id.';
 
 create function ops.note_loose_files(table_name text, month date, urls text[]) returns void
 language sql
@@ -392,7 +406,7 @@ comment on function ops.note_loose_files(text, date, text[]) is
 'Notes files of a month that are about to be written, or replaced: see ops.loose_files.';
 
 create function ops.replace_file(
-    url text, new_url text, new_bytes bigint, new_sha256 text, new_checksums jsonb
+    url text, new_url text, new_bytes bigint, new_sha256 text, new_checksums jsonb, known_holds bigint
 )
 returns boolean
 language plpgsql
@@ -400,15 +414,17 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
+    perform ops.take_lifecycle_lock();
     update ops.archive_files as f
     set url = new_url, bytes = new_bytes, sha256 = new_sha256, checksums = new_checksums
-    where f.url = replace_file.url and f.state = 'verified';
+    where f.url = replace_file.url and f.state = 'verified' and not ops.is_held_since(f.table_name, known_holds);
     return found;
 end
 $function$;
 
-comment on function ops.replace_file(text, text, bigint, text, jsonb) is
-'Enters the file that takes the place of another with as many rows; false if that is no file any more.';
+comment on function ops.replace_file(text, text, bigint, text, jsonb, bigint) is
+'Enters the file that takes the place of another with as many rows; false if that is no file any more, or '
+'its table is held by more than was known.';
 
 create function ops.forget_loose_file(url text) returns void
 language sql
@@ -426,9 +442,10 @@ revoke all on function ops.note_encryption_key(text, text) from public;
 revoke all on function ops.protection_refusals() from public;
 revoke all on function ops.protected_places(regclass) from public;
 revoke all on function ops.protected_values(regclass, text, regclass, tid, bigint, text, int) from public;
-revoke all on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[]) from public;
+revoke all on function ops.is_held_since(text, bigint) from public;
+revoke all on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[], bigint) from public;
 revoke all on function ops.note_loose_files(text, date, text[]) from public;
-revoke all on function ops.replace_file(text, text, bigint, text, jsonb) from public;
+revoke all on function ops.replace_file(text, text, bigint, text, jsonb, bigint) from public;
 revoke all on function ops.forget_loose_file(text) from public;
 grant execute on function ops.row_identity(regclass) to agentbooks_loader, agentbooks_retention, service_role;
 grant execute on function ops.note_encryption_key(text, text) to agentbooks_loader, agentbooks_retention;
@@ -436,7 +453,7 @@ grant execute on function ops.protection_refusals() to agentbooks_loader, agentb
 grant execute on function ops.protected_places(regclass) to agentbooks_retention;
 grant execute on function ops.protected_values(regclass, text, regclass, tid, bigint, text, int)
 to agentbooks_retention;
-grant execute on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[]) to agentbooks_retention;
+grant execute on function ops.rewrite_values(regclass, text, regclass, tid[], xid[], text[], bigint) to agentbooks_retention;
 grant execute on function ops.note_loose_files(text, date, text[]) to agentbooks_retention;
-grant execute on function ops.replace_file(text, text, bigint, text, jsonb) to agentbooks_retention;
+grant execute on function ops.replace_file(text, text, bigint, text, jsonb, bigint) to agentbooks_retention;
 grant execute on function ops.forget_loose_file(text) to agentbooks_retention;

@@ -185,6 +185,8 @@ class Archive:
             files, path = fsspec.core.url_to_fs(self.url)
             if isinstance(files, MemoryFileSystem):
                 raise ValueError("what is in memory is gone with the process")
+            if fsspec.core.has_magic(path) and not isinstance(files, LocalFileSystem):
+                raise ValueError("*, ? and [ make it a pattern, which may name other files")
         except Exception as error:  # each storage has its own
             raise AgentbooksError(
                 f"archive: {self.url} cannot be opened ({error}); set {URL_VARIABLE} to a folder or a URL "

@@ -169,6 +169,8 @@ def erase(
         AgentbooksError: Nobody is known by an id, or several tenants know it; a legal hold or the storage
             forbids it. Nothing, or nothing more, is touched then.
     """
+    if not all(subject.strip() for subject in subjects):
+        raise AgentbooksError("erase: an id is empty; name a person, or leave it out.")
     with _told(), alone(connection):
         subjects = sorted(set(subjects))
         tenant, known = _tenant(connection, archive, subjects, tenant)

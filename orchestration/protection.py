@@ -58,7 +58,8 @@ order by p.table_name, p.column_name
 """
 PLACES = "select relation::oid, place, blocks from ops.protected_places(%s::regclass)"
 VALUES = """
-select place::text, version::text, identity, content, is_held
+select place::text, version::text, identity, content, is_held,
+    (select coalesce(max(h.hold_id), 0) from ops.legal_holds as h) as known_holds
 from ops.protected_values(%s::regclass, %s, %s::oid::regclass, %s::tid, %s, %s, %s)
 """
 REWRITE = """
@@ -66,12 +67,14 @@ select ops.rewrite_values(
     %s::regclass, %s, %s::oid::regclass,
     array(select jsonb_array_elements_text(%s::jsonb)::tid),
     array(select jsonb_array_elements_text(%s::jsonb)::xid),
-    array(select jsonb_array_elements_text(%s::jsonb))
+    array(select jsonb_array_elements_text(%s::jsonb)),
+    %s
 )
 """
 FILES = """
 select f.table_name, f.month, f.url, f.sha256, f.rows, f.checksums, f.schema,
-    exists (select from ops.holds_on_departed(f.table_name, f.month)) as is_held
+    exists (select from ops.holds_on_departed(f.table_name, f.month)) as is_held,
+    (select coalesce(max(h.hold_id), 0) from ops.legal_holds as h) as known_holds
 from ops.archive_files as f
 where f.table_name = %s and f.state = 'verified'
 order by f.month, f.url
@@ -450,7 +453,7 @@ class _Run:
         tally = self.report.at(policy, place)
         rows = SHARES * BATCH
 
-        def read(after: str) -> list[tuple[str, str, list[str], str, bool]]:
+        def read(after: str) -> list[tuple[str, str, list[str], str, bool, int]]:
             parameters = (policy.table_name, policy.column_name, relation, after, last, done, rows)
             return self.connection.execute(VALUES, parameters).fetchall()
 
@@ -459,7 +462,7 @@ class _Run:
         writing: Future[Any] = self.pool.submit(int)
         while values:
             changed = []
-            for row, written, identity, content, is_held in values:
+            for row, written, identity, content, is_held, _ in values:
                 kept = policy.without_redaction() if is_held else policy
                 treated = self.protector.treat(kept, identity, content)
                 tally.note(treated)
@@ -469,21 +472,30 @@ class _Run:
                     changed.append((row, written, treated))
             left += len(changed)
             writing.result()
+            known_holds = values[-1][-1]
             values = read(values[-1][0]) if len(values) == rows else []
             if changed and not self.is_dry:
-                writing = self.pool.submit(self.rewrite, policy, relation, changed, tally)
+                writing = self.pool.submit(
+                    self.rewrite, policy, relation, changed, tally, known_holds
+                )
         writing.result()
         return left
 
     def rewrite(
-        self, policy: Policy, relation: int, changed: list[tuple[str, str, Treated]], tally: Tally
+        self,
+        policy: Policy,
+        relation: int,
+        changed: list[tuple[str, str, Treated]],
+        tally: Tally,
+        known_holds: int,
     ) -> None:
         shares = -(-len(changed) // BATCH)
         for share in range(shares):
             rows, versions, treated = zip(*changed[share::shares], strict=True)
             # As JSON, which is written faster than an array.
             lists = (rows, versions, [one.content for one in treated])
-            parameters = (policy.table_name, policy.column_name, relation, *map(json.dumps, lists))
+            place = (policy.table_name, policy.column_name, relation)
+            parameters = (*place, *map(json.dumps, lists), known_holds)
             (rewritten,) = _one(self.connection, REWRITE, parameters)
             places = dict(zip(rows, treated, strict=True))
             tally.rewritten += len(rewritten)
@@ -565,8 +577,9 @@ class _Run:
                     and self.says(copy, file, protected) == self.says(old, file, protected)
                 ),
             )
-            parameters = (file.url, url, size, sha256, Jsonb(checksums))
-            self.connection.execute("select ops.replace_file(%s, %s, %s, %s, %s)", parameters)
+            # A hold that has come meanwhile keeps the old one, and the next run looks at it again.
+            parameters = (file.url, url, size, sha256, Jsonb(checksums), file.known_holds)
+            self.connection.execute("select ops.replace_file(%s, %s, %s, %s, %s, %s)", parameters)
 
     def protected_batch(
         self, batch: pa.RecordBatch, file: _File, protected: list[Policy]
@@ -630,6 +643,7 @@ class _File:
     checksums: dict[str, int]
     schema: dict[str, str]
     is_held: bool
+    known_holds: int
 
 
 def _batches(path: Path, names: list[str] | None = None) -> Iterator[pa.RecordBatch]:

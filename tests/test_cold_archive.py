@@ -443,6 +443,15 @@ def test_a_bucket_that_is_not_there_is_named(connection: psycopg.Connection, buc
     assert digest(connection, SPANS) == before
 
 
+def test_a_url_that_may_name_other_files_is_refused(
+    connection: psycopg.Connection, bucket: str
+) -> None:
+    """A rename that a storage takes for a pattern, and that moves what is somebody else's."""
+    for url in (f"{bucket}/[a]", f"{bucket}/*", f"{bucket}/a?"):
+        with pytest.raises(AgentbooksError, match="make it a pattern, which may name other files"):
+            cold_archive.remove_month(connection, Archive(url), SPANS, MARCH)
+
+
 @pytest.fixture
 def changing(server18: TestServer, url: str) -> Iterator[psycopg.Connection]:
     """A copy of that database, whose spans may get other columns."""

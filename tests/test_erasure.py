@@ -66,6 +66,11 @@ class Person:
         return f"{self.letter * 8}-0000-4000-8000-{self.letter * 12}"
 
     @property
+    def link(self) -> str:
+        """By which other services, and what is below it, call their execution trace."""
+        return self.row(5)
+
+    @property
     def user(self) -> str:
         """Their id in the system that knows users by texts."""
         return f"user-{self.first_name}"
@@ -170,8 +175,8 @@ class Person:
             "observability.usage_logs": {"user_id": who, "execution_id": f"e {self.letter}"},
             "traceability.execution_traces": {
                 "id": one,
-                "correlation_id": one,
-                "root_id": one,
+                "correlation_id": self.link,
+                "root_id": self.link,
                 "session_id": two,
                 "user_id": self.user,
                 "prompt_text": text,
@@ -359,6 +364,31 @@ class Person:
             if table in planted:
                 yield table, row | planted[table]
 
+    def delegations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What hangs under their traces and says itself not whose it is: one is no root, in nobody's tree."""
+        nobody, theirs = self.row(12), self.row(14)
+        for number, link, root, above, more in (
+            (11, self.row(11), self.link, self.link, {"context": self.secret}),
+            (12, nobody, nobody, None, {}),
+            (13, theirs, nobody, nobody, {"user_id": self.user}),
+            (15, self.row(16), nobody, theirs, {"context": self.secret}),
+            (17, self.row(18), nobody, self.row(16), {"context": self.secret}),
+        ):
+            yield (
+                "traceability.execution_traces",
+                ROWS["traceability.execution_traces"]
+                | {"id": self.row(number), "correlation_id": link, "root_id": root}
+                | {"parent_id": above, "session_id": self.row(19)}
+                | {k: json.dumps({"note": v}) if k == "context" else v for k, v in more.items()},
+            )
+            if "context" in more:
+                yield (
+                    "traceability.agent_routing_decisions",
+                    ROWS["traceability.agent_routing_decisions"]
+                    | {"trace_id": self.row(number), "id": self.row(number)}
+                    | {"query_text": self.secret},
+                )
+
 
 ANNA, BERT = Person("a", "annalotta"), Person("b", "bertrand")
 
@@ -374,7 +404,7 @@ def world(server18: TestServer) -> Iterator[psycopg.Connection]:
         )
         # Anna's tables have them in order; a second generation hangs under both.
         for person in (ANNA, BERT):
-            for table, row in person.rows():
+            for table, row in (*person.rows(), *person.delegations()):
                 insert(connection, table, row)
             connection.execute(
                 "insert into ops.late_rows (table_name, row, day, target, period)"
@@ -446,11 +476,12 @@ def to_warm(connection: psycopg.Connection) -> None:
         "traceability.execution_traces": "started_at",
         "raaf.raaf_tracing_traces": "created_at",
     }.items():
+        there = value(connection, f"select count(*) from {table}")
         moved = value(
             connection,
             f"select ops.archive_rows('{table}', '{json.dumps(due | {'clock': clock})}')",
         )
-        assert moved == 2, table
+        assert moved == there, table
 
 
 def to_cold(connection: psycopg.Connection, archive: Archive) -> None:
@@ -614,7 +645,7 @@ def test_what_models_read_stays(world: psycopg.Connection, archive: Archive) -> 
         world, "select user_id::text from observability.traces where execution_id = 'e a'"
     ) == ("ffffffff-ffff-ffff-ffff-ffffffffffff")
     assert (
-        value(world, "select user_id from traceability.execution_traces where id::text like 'a%'")
+        value(world, f"select user_id from traceability.execution_traces where id = '{ANNA.row()}'")
         == "erased"
     )
     assert value(world, "select count(*) from chat.agents where id::text like 'a%'") == 1, (
@@ -692,6 +723,8 @@ def test_who_is_unknown_or_known_to_two_tenants_is_told(
         AgentbooksError, match=r"^erase: nobody is known as user-nobody; check the id\.$"
     ):
         erasure.erase(world, archive, ["user-nobody", ANNA.id])
+    with pytest.raises(AgentbooksError, match=r"^erase: an id is empty; name a person"):
+        erasure.erase(world, archive, [" ", ANNA.id])
     insert(
         world,
         "traceability.execution_traces",
@@ -981,14 +1014,6 @@ def test_payloads_under_a_hold_stay(world: psycopg.Connection) -> None:
     )
 
 
-# With a child of the trace that says neither whose it is nor its session.
-CHILD = """
-insert into traceability.execution_traces
-(id, correlation_id, root_id, parent_id, session_id, source, started_at)
-values (
-    '{0}', gen_random_uuid(), '{1}', '{1}', gen_random_uuid(), 'user_prompt', '2020-03-01 10:00+00'
-)
-"""
 NOT_HELD = """
 select count(*) from {table} as h
 where ({tied}) and (select {held} from (select h.*) as r) is not true
@@ -1011,9 +1036,7 @@ def test_a_hold_covers_all_that_an_erasure_would_find(
     world: psycopg.Connection, subject: str, place: str
 ) -> None:
     """Evidence that is taken away, as the hold knows less of what is a person's than an erasure does."""
-    world.execute(CHILD.format(ANNA.row(7), ANNA.row()).encode())
     if place == "warm":
-        world.execute("delete from traceability.execution_traces where id <> root_id")
         to_warm(world)
     hold = erasure.place_hold(world, subject, None, None, None, (None, None), "case 7")
     number = value(world, f"select ops.open_erasure('{{{subject}}}', 'default')")
@@ -1040,7 +1063,7 @@ def test_a_hold_covers_all_that_an_erasure_would_find(
             ["observability.traces", "observability.cost_records", "raaf.raaf_tracing_spans"],
         ),
         (
-            (None, None, ANNA.row(7)),
+            (None, None, ANNA.row(11)),
             ["traceability.execution_traces", "traceability.hook_executions"],
         ),
         ((None, ANNA.row(), None), ["chat.conversation_sessions", "chat.context_snapshots"]),
@@ -1051,7 +1074,6 @@ def test_a_hold_covers_the_trace_or_session_itself_and_what_hangs_under_it(
     world: psycopg.Connection, hold: tuple[Any, ...], tables: list[str]
 ) -> None:
     """A trace that is held by an id of its own, and stripped as no column is called like that."""
-    world.execute(CHILD.format(ANNA.row(7), ANNA.row()).encode())
     number = erasure.place_hold(world, *hold, None, (None, None), "case 7")
     for table in tables:
         held = condition(world, table, number)

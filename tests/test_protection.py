@@ -400,7 +400,7 @@ def test_who_may_do_retention_may_encrypt_and_nobody_else(
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         world.execute(
             "select ops.rewrite_values('agentic.agent_decisions', 'action_taken', 'agentic.agent_decisions',"
-            " '{}', '{}', '{}')"
+            " '{}', '{}', '{}', 0)"
         )
 
 
@@ -502,6 +502,32 @@ def test_a_held_row_is_encrypted_and_not_redacted(
     for number, (decision, text) in enumerate(texts().items()):
         is_held = number % 4 in (0, 2)
         assert now[decision] == (text if is_held or text is None else "[REDACTED]")
+
+
+@pytest.mark.parametrize("step", ["rewrite", "write_anew"])
+def test_what_is_held_meanwhile_is_not_redacted(
+    world: psycopg.Connection, archive: Archive, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A court that asks between the look at a text and its redaction."""
+    world.execute("update ops.protected_columns set redacted = '{*}'")
+    go_on = getattr(protection._Run, step)
+    is_first = [True]
+
+    def held_before(job: Any, *arguments: Any) -> None:
+        if is_first.pop() if is_first else False:
+            days = (date(2020, 1, 1), date(2020, 12, 31))
+            erasure.place_hold(world, None, None, None, TABLE, days, "case 7")
+        go_on(job, *arguments)
+
+    monkeypatch.setattr(protection._Run, step, held_before)
+    chosen = keys(monkeypatch, NEW)
+    run("encrypt", "--take-as-text")
+    assert run("encrypt", "--take-as-text")[0] == 0
+    assert not is_first
+    now = clear(chosen, all_there(world, archive))
+    held = in_files(world, archive) if step == "write_anew" else now
+    said = {decision: now[decision] for decision in held}
+    assert said == {decision: texts()[decision] for decision in held}
 
 
 def test_json_is_encrypted_as_an_object(
