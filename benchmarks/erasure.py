@@ -57,8 +57,9 @@ return md5(kind || i)::uuid;
 create function bench.moment(i bigint, total bigint) returns timestamptz language sql immutable
 return timestamptz '2026-01-01 00:00+00' + interval '89 days' * (i::float8 / total);
 """
-# $people, and units of 40 rows: a trace with 10 spans, an execution with 5 hooks, a conversation with 10
-# messages, and a session with 10 messages and an audit row. Each is of one person, round and round.
+# $people, and units of 40 rows: a trace with 10 spans, an execution and what it delegates, which names nobody,
+# with 4 hooks, a conversation with 10 messages, and a session with 10 messages and an audit row. Each is of
+# one person, round and round.
 STATEMENTS = (
     "insert into observability.profiles (id, email, name)"
     " select bench.who(n), bench.word(n) || '@example.net', 'Ada ' || bench.word(n) from generate_series(1, $people) n",
@@ -83,14 +84,20 @@ STATEMENTS = (
     " 0.001 * k, 'gpt-4.1' from generate_series(0, $units - 1) i cross join generate_series(0, 9) k",
     "insert into traceability.execution_traces"
     " (id, correlation_id, root_id, session_id, user_id, source, status, started_at, prompt_text)"
-    " select bench.id('execution', i), bench.id('execution', i), bench.id('execution', i), bench.id('session', i),"
+    " select bench.id('execution', i), bench.id('link', i), bench.id('link', i), bench.id('session', i),"
     " 'user-' || bench.word(i % $people + 1), 'user_prompt', 'completed', bench.moment(i, $units),"
     " bench.word(i % $people + 1) || ' wants' from generate_series(0, $units - 1) i",
+    "insert into traceability.execution_traces"
+    " (id, correlation_id, root_id, parent_id, session_id, source, status, started_at, context)"
+    " select bench.id('delegation', i), bench.id('delegated', i), bench.id('link', i), bench.id('link', i),"
+    " bench.id('session', i), 'agent_delegation', 'completed', bench.moment(i, $units),"
+    " jsonb_build_object('of', bench.word(i % $people + 1)) from generate_series(0, $units - 1) i",
     "insert into traceability.hook_executions"
     " (trace_id, id, hook_type, hook_name, execution_order, status, started_at, input_data)"
-    " select bench.id('execution', i), bench.id('hook', i * 5 + k), 'PreToolUse', 'quality', k + 1, 'completed',"
+    " select bench.id(case k when 3 then 'delegation' else 'execution' end, i), bench.id('hook', i * 4 + k),"
+    " 'PreToolUse', 'quality', k + 1, 'completed',"
     " bench.moment(i, $units), jsonb_build_object('of', bench.word(i % $people + 1))"
-    " from generate_series(0, $units - 1) i cross join generate_series(0, 4) k",
+    " from generate_series(0, $units - 1) i cross join generate_series(0, 3) k",
     "insert into chat.conversation_sessions (id, conversation_id, user_id, agent_id, started_at)"
     " select bench.id('chat', i), bench.id('chat', i), bench.who(i % $people + 1), bench.id('agent', i % 20 + 1),"
     " bench.moment(i, $units) from generate_series(0, $units - 1) i",
