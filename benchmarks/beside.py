@@ -22,6 +22,12 @@ from pg_locks as l
 join pg_stat_activity as a using (pid)
 where not l.granted and a.application_name = 'writer'
 """
+LOCKED = """
+select exists (
+    select from pg_locks
+    where relation = %s::regclass and mode = 'AccessExclusiveLock' and granted
+)
+"""
 
 
 @contextmanager
@@ -65,6 +71,24 @@ def lock_waits(url: str) -> Iterator[list[float]]:
 
     with _at_once(listen, 1):
         yield waits
+
+
+@contextmanager
+def locked(url: str, table: str) -> Iterator[list[float]]:
+    """List for how many ms at a time nobody may read or write a table, to a few of them."""
+    times = [0.0]
+
+    def listen(_: int, is_over: threading.Event) -> None:
+        began = None
+        with psycopg.connect(url, autocommit=True) as session:
+            while not is_over.wait(0.002):
+                row = session.execute(LOCKED, (table,)).fetchone()
+                began = (began or time.perf_counter()) if row == (True,) else None
+                if began:
+                    times.append(1000 * (time.perf_counter() - began))
+
+    with _at_once(listen, 1):
+        yield times
 
 
 def p99(took: list[float]) -> float:

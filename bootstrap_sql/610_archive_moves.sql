@@ -184,10 +184,12 @@ create function ops.move_month(hot regclass, month date, is_back boolean) return
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
-set lock_timeout = '60ms'
 as $function$
 declare
     attempts constant int := 40;
+    patience constant int := 60; -- ms
+    callers_patience constant text := current_setting('lock_timeout');
+    given_up_at timestamptz;
     archive constant regclass := ops.archive_of(hot);
     hot_schema constant text := (select c.relnamespace::regnamespace from pg_class as c where c.oid = hot);
     hot_name constant text := hot_schema || '.' || quote_ident(ops.month_partition_name(hot, month));
@@ -223,21 +225,27 @@ begin
         return null;
     end if;
 
-    -- Whoever waits for a lock keeps all behind it waiting: so not for long, but again and again.
+    -- Whoever waits for a lock keeps all behind it waiting, and those who want one that it has: so not for long,
+    -- but again and again.
     for attempt in 1..attempts loop
         begin
-            execute format('lock table only %s in access exclusive mode', hot);
-            execute format('lock table only %s in access exclusive mode', archive);
+            given_up_at := clock_timestamp() + patience * interval '1 ms';
             for parted in
-                select r.relation from unnest(array[hot_part, kept_part, default_partition]) as r (relation)
+                select r.relation
+                from unnest(array[hot, archive, hot_part, kept_part, default_partition]) as r (relation)
                 where r.relation is not null
                 union all
                 select distinct k.confrelid::regclass
                 from pg_constraint as k
                 where k.conrelid = hot and k.contype = 'f'
             loop
+                perform set_config(
+                    'lock_timeout',
+                    greatest(ceil(1000 * extract(epoch from given_up_at - clock_timestamp())), 1)::text, true
+                );
                 execute format('lock table only %s in access exclusive mode', parted.relation);
             end loop;
+            perform set_config('lock_timeout', patience::text, true);
             exit;
         exception
             when lock_not_available or deadlock_detected then
@@ -317,6 +325,7 @@ begin
         execute format('alter table %s attach partition %s for values %s', archive, hot_part, bounds);
     end if;
     perform ops.set_lifecycle(false);
+    perform set_config('lock_timeout', callers_patience, true);
 
     select greatest(c.reltuples, 0)::bigint into moved from pg_class as c where c.oid = coalesce(hot_part, kept_part);
     return moved;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -575,3 +576,28 @@ def test_a_refresh_and_a_move_wait_for_each_other(
     with other.transaction():
         other.execute("select ops.archive_rows('observability.traces', %s)", (json.dumps(DUE),))
         refused(world, "select ops.collect_changes()", "55P03")
+
+
+def test_a_month_waits_for_a_refresh_as_long_as_that_takes(
+    world: psycopg.Connection, connect: Callable[[str], psycopg.Connection]
+) -> None:
+    """A night that fails as a refresh was at work for longer than a move waits for writers."""
+    url = f"{world.info.dsn} password=''"
+    refresh, mover = connect(url), connect(url)
+    waits = (
+        "select exists (select from pg_locks where pid = {} and locktype = 'advisory' and not granted"
+        " and waitstart < clock_timestamp() - interval '0.3 s')"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with refresh.transaction():
+            refresh.execute("select ops.collect_changes()")
+            moved = pool.submit(
+                value, mover, f"select ops.archive_month('observability.spans', '{MONTH}')"
+            )
+            is_waiting = False
+            while not (is_waiting or moved.done()):
+                is_waiting = value(world, waits.format(mover.info.backend_pid))
+                time.sleep(0.02)
+        assert moved.result() is not None
+    assert rows_of(world, "observability.spans") == []
+    assert value(mover, "show lock_timeout") == "0"
