@@ -138,7 +138,8 @@ def _measure(connection: psycopg.Connection, url: str, spans: int) -> None:
     print(
         f"{spans:,} spans by detach: {1000 * detach:.0f} ms, with the tries that gave way to writers; the "
         f"table locked for {max(held):.0f} ms at most (bar 100); {left} dead rows (bar 0); "
-        f"writers' p99 {p99(beside) / p99(quiet):.1f} times as long as alone (bar 2), longest {max(beside):.1f} ms"
+        f"writers' p99 {p99(beside) / p99(quiet):.1f} times as long as alone (bar 2), "
+        f"longest {max(beside):.1f} ms"
     )
     deleting = [BY_DELETE.replace("{month}", other) for other in ("2026-02", "2026-03")]
     by_delete = statistics.median(_seconds(connection, delete) for delete in deleting)

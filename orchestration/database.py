@@ -106,14 +106,21 @@ def bootstrapped() -> Iterator[psycopg.Connection[TupleRow]]:
     """Connect to the chosen database in autocommit mode, if it has been bootstrapped.
 
     Raises:
-        AgentbooksError: It has not, or as `connect`.
+        AgentbooksError: It has not, or as `connect`; or what is done with it ends as the server does, or
+            as that cannot go on.
     """
-    with connect(autocommit=True) as connection:
-        if connection.execute("select to_regnamespace('ops')").fetchone() == (None,):
-            raise AgentbooksError(
-                "The database has no schema ops; run `agentbooks bootstrap` first."
-            )
-        yield connection
+    try:
+        with connect(autocommit=True) as connection:
+            if connection.execute("select to_regnamespace('ops')").fetchone() == (None,):
+                raise AgentbooksError(
+                    "The database has no schema ops; run `agentbooks bootstrap` first."
+                )
+            yield connection
+    except psycopg.OperationalError as error:
+        reason = error.diag.message_primary or str(error).splitlines()[0]
+        raise AgentbooksError(
+            f"The database could not go on ({reason}): look after it, and run this again."
+        ) from error
 
 
 def another(connection: psycopg.Connection) -> psycopg.Connection:

@@ -139,6 +139,16 @@ def test_a_database_that_was_not_bootstrapped_is_told(
         assert errors.endswith("run `agentbooks bootstrap` first.\n"), line
 
 
+def test_a_server_that_ends_midway_is_told(
+    monkeypatch: pytest.MonkeyPatch, server18: TestServer
+) -> None:
+    """A defect that is to be reported, for a server that was restarted."""
+    monkeypatch.setenv(database.URL_VARIABLE, server18.database())
+    said = r"^The database could not go on \(terminating connection .*\): look after it"
+    with pytest.raises(AgentbooksError, match=said), database.bootstrapped() as connection:
+        connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+
 SLIPS = {
     "retention plan ''": "an empty name has no policy",
     "retention enforce ''": "an empty name has no policy",

@@ -438,14 +438,16 @@ def run_another_beside(world: World, job: Job, draw: Random) -> None:
     other = world.start(job.command, draw.choice(job.steps))
     time.sleep(draw.random())
     job.go_on()
-    if draw.randrange(2):
+    is_killed = draw.randrange(2) == 1
+    if is_killed:
         time.sleep(draw.random() / 5)
         job.kill()
-    else:
-        job.end()
+    # It may stand with a lock in its hand, for which the first one waits.
     if other.has_stopped():
         other.go_on()
         other.end()
+    if not is_killed:
+        job.end()
 
 
 def refresh_beside(world: World, job: Job, draw: Random) -> None:
