@@ -18,7 +18,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from orchestration import bootstrap, catalog, schemas
-from orchestration.database import patiently
+from orchestration.database import first_line, patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -606,8 +606,7 @@ def _told() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise AgentbooksError(
-            f"bootstrap: {error.diag.message_primary or str(error).splitlines()[0]}; what is done "
-            "stays, run it again to go on."
+            f"bootstrap: {first_line(error)}; what is done stays, run it again to go on."
         ) from error
 
 

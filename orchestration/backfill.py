@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from orchestration import catalog
-from orchestration.database import patiently
+from orchestration.database import first_line, patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def raaf(
         ) from error
     except psycopg.Error as error:
         raise AgentbooksError(
-            f"backfill raaf: {error.diag.message_primary or str(error).splitlines()[0]}; what is done "
-            "stays, run it again to go on."
+            f"backfill raaf: {first_line(error)}; what is done stays, run it again to go on."
         ) from error
 
 

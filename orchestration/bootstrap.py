@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from orchestration import catalog, schemas
+from orchestration.database import first_line
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ def verify(connection: psycopg.Connection, folder: Path = FOLDER) -> list[tuple[
             with connection.transaction(force_rollback=True):
                 _run(connection, change.rendered(named).without(adopted).verify)
         except psycopg.Error as error:
-            result.append((change.version, _first_line(error)))
+            result.append((change.version, first_line(error)))
         else:
             result.append((change.version, None))
     return result
@@ -422,7 +423,7 @@ def _applied(connection: psycopg.Connection) -> dict[str, tuple[str, str]]:
         )
     except psycopg.errors.InsufficientPrivilege as error:
         raise AgentbooksError(
-            f"bootstrap: {connection.info.user} may not see what is applied ({_first_line(error)}); "
+            f"bootstrap: {connection.info.user} may not see what is applied ({first_line(error)}); "
             "run it as the role that bootstrapped this database, or as a superuser."
         ) from error
     return {version: (checksum, applied_at) for version, checksum, applied_at in rows}
@@ -490,10 +491,6 @@ def _failure(change: Change, script: str, what: str, error: psycopg.Error) -> st
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         remedy = "use a role that may do this, such as a superuser,"
     return (
-        f"bootstrap: {change.version}{line} {what} and was rolled back: {_first_line(error)}; "
+        f"bootstrap: {change.version}{line} {what} and was rolled back: {first_line(error)}; "
         f"{remedy} and run `agentbooks bootstrap` again."
     )
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return error.diag.message_primary or str(error).splitlines()[0]

@@ -18,7 +18,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from orchestration.database import PASSING, another, patiently
+from orchestration.database import PASSING, another, first_line, patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -308,6 +308,6 @@ def _told() -> Iterator[None]:
         ) from error
     except psycopg.Error as error:
         raise AgentbooksError(
-            f"migrate-chat: {error.diag.message_primary or str(error).splitlines()[0]}; "
+            f"migrate-chat: {first_line(error)}; "
             "`agentbooks migrate-chat status` tells what is next."
         ) from error

@@ -970,7 +970,7 @@ def _refused() -> Iterator[None]:
             refused.kind = error.diag.constraint_name
         raise refused from error
     except (psycopg.OperationalError, psycopg.IntegrityError, psycopg.DataError) as error:
-        reason = error.diag.message_primary or str(error).splitlines()[0]
+        reason = database.first_line(error)
         raise AgentbooksError(f"archive: {reason}.") from error
 
 

@@ -117,10 +117,14 @@ def bootstrapped() -> Iterator[psycopg.Connection[TupleRow]]:
                 )
             yield connection
     except psycopg.OperationalError as error:
-        reason = error.diag.message_primary or str(error).splitlines()[0]
         raise AgentbooksError(
-            f"The database could not go on ({reason}): look after it, and run this again."
+            f"The database could not go on ({first_line(error)}): look after it, and run this again."
         ) from error
+
+
+def first_line(error: psycopg.Error) -> str:
+    """Return what an error of the database says in short, or that of a lost connection."""
+    return error.diag.message_primary or str(error).splitlines()[0]
 
 
 def another(connection: psycopg.Connection) -> psycopg.Connection:

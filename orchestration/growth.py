@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from orchestration import catalog
-from orchestration.database import patiently
+from orchestration.database import first_line, patiently
 from orchestration.errors import AgentbooksError
 
 if TYPE_CHECKING:
@@ -238,6 +238,5 @@ def _told(table: str) -> Iterator[None]:
         raise AgentbooksError(f"partition: {error.diag.message_primary}.") from error
     except psycopg.Error as error:
         raise AgentbooksError(
-            f"partition: {table}: {error.diag.message_primary or str(error).splitlines()[0]}; "
-            "what is done stays, run it again to go on."
+            f"partition: {table}: {first_line(error)}; what is done stays, run it again to go on."
         ) from error

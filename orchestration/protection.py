@@ -692,5 +692,5 @@ def _told(what: str = "encrypt") -> Iterator[None]:
             f"{what}: {error.diag.message_primary}; run `agentbooks bootstrap` first."
         ) from error
     except psycopg.Error as error:
-        reason = error.diag.message_primary or str(error).splitlines()[0]
+        reason = database.first_line(error)
         raise AgentbooksError(f"{what}: {reason.partition(': ')[2] or reason}.") from error

@@ -388,7 +388,7 @@ def _enforce(
     except AgentbooksError as error:
         outcome.fail(str(error))
     except psycopg.Error as error:
-        outcome.fail(error.diag.message_primary or str(error).splitlines()[0])
+        outcome.fail(database.first_line(error))
     except Exception as error:  # whatever it is, the other tables are due
         outcome.fail(f"unexpected {type(error).__name__} ({error})")
 
@@ -459,7 +459,7 @@ def _sync_rights(connection: psycopg.Connection) -> None:
     except psycopg.Error as error:
         raise AgentbooksError(
             "retention enforce: nothing was touched, as an archive could not be given the policies of its "
-            f"table: {error.diag.message_primary or str(error).splitlines()[0]}."
+            f"table: {database.first_line(error)}."
         ) from error
 
 
@@ -930,7 +930,7 @@ def _told(what: str) -> Iterator[None]:
             "agentbooks_refresher."
         ) from error
     except psycopg.Error as error:
-        reason = error.diag.message_primary or str(error).splitlines()[0]
+        reason = database.first_line(error)
         advice = "`agentbooks retention lint` tells which policy is meant"
         raise AgentbooksError(
             f"retention {what}: {reason}{f'; {advice}' if what != 'lint' else ''}."

@@ -367,21 +367,22 @@ class Person:
     def delegations(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What hangs under their traces and says itself not whose it is: one is no root, in nobody's tree."""
         nobody, theirs = self.row(12), self.row(14)
+        note = {"context": json.dumps({"note": self.secret})}
         for number, link, root, above, more in (
-            (11, self.row(11), self.link, self.link, {"context": self.secret}),
+            (11, self.row(11), self.link, self.link, note),
             (12, nobody, nobody, None, {}),
             (13, theirs, nobody, nobody, {"user_id": self.user}),
-            (15, self.row(16), nobody, theirs, {"context": self.secret}),
-            (17, self.row(18), nobody, self.row(16), {"context": self.secret}),
+            (15, self.row(16), nobody, theirs, note),
+            (17, self.row(18), nobody, self.row(16), note),
         ):
             yield (
                 "traceability.execution_traces",
                 ROWS["traceability.execution_traces"]
                 | {"id": self.row(number), "correlation_id": link, "root_id": root}
                 | {"parent_id": above, "session_id": self.row(19)}
-                | {k: json.dumps({"note": v}) if k == "context" else v for k, v in more.items()},
+                | more,
             )
-            if "context" in more:
+            if more is note:
                 yield (
                     "traceability.agent_routing_decisions",
                     ROWS["traceability.agent_routing_decisions"]
